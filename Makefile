@@ -1,0 +1,41 @@
+# The commands of this project. Each sets up .venv by itself when it is missing or stale.
+.PHONY: run test check lock clean help setup web
+.DEFAULT_GOAL := help
+export PYTHON
+
+READY := .venv/.ready
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY)  ## run the whole pipeline on a synthetic data set; ARGS='--preset celeba' for others
+	@.venv/bin/genq run $(ARGS)
+
+test: $(READY)  ## run all tests; ARGS='tests/unit' for some
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: $(READY)  ## formatting, lint, types, dependency direction
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+web: serving/web/out/index.html  ## build the application's page (Node.js 20 or newer)
+
+WEB_SOURCES := $(shell git ls-files serving/web 2>/dev/null) tests/golden/openapi.json
+serving/web/out/index.html: $(WEB_SOURCES)
+	@cd serving/web && npm ci --ignore-scripts && npm run build
+
+setup: $(READY)  ## only set up .venv
+
+$(READY): requirements.lock setup.py scripts/setup
+	@scripts/setup
+
+lock: $(READY)  ## resolve requirements/ into requirements.lock anew
+	@.venv/bin/uv pip compile requirements/lock.in --override requirements/overrides.txt \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+		--custom-compile-command "make lock (two pins override bounds of TFX: requirements/overrides.txt says which and why)" --quiet --output-file requirements.lock
+
+clean:  ## remove .venv, caches and build leftovers; runs/ stays
+	@rm -rf .venv *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

