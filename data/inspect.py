@@ -1,0 +1,186 @@
+"""What a copy of CelebA holds: counts, rates, missing parts, problems.
+
+In: a root folder or URI. Out: an Inspection, and a table for people. Reads the annotation files and
+lists the images; with `check_images`, reads every image as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data import contract
+from data.celeba import Index, index_of
+from data.errors import DataError, ImageError
+from data.images import Listing, check_jpeg, list_images, locate, read_images
+from data.layouts import find_layout
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+      layout: its name, e.g. "official folders, images in a zip".
+      annotated: rows of the attribute file.
+      images: image files.
+      identities: different people; None without identities.
+      split_sizes: split -> rows; empty without a partition file.
+      rates: attribute -> column -> share of rows with value 1; columns are "all", "female", "male"
+        and the splits.
+      missing_parts: optional files that the copy lacks.
+      duplicates: groups of images with the same bytes; None unless images were read.
+      problems: one sentence each; empty when all is well.
+    """
+
+    root: str
+    layout: str
+    annotated: int
+    images: int
+    identities: int | None
+    split_sizes: dict[str, int]
+    rates: dict[str, dict[str, float]]
+    missing_parts: tuple[str, ...]
+    duplicates: tuple[tuple[str, ...], ...] | None
+    problems: tuple[str, ...]
+
+
+def inspect(root: str, *, check_images: bool = False) -> Inspection:
+    """Looks at a copy of CelebA.
+
+    Faults of single lines and images are listed under `problems`, not raised.
+
+    Args:
+      root: folder or URI.
+      check_images: read every image (minutes for all of CelebA over a network) and check that it
+        is the JPEG it should be, and whether another has the same bytes.
+
+    Raises:
+      DataError: if there is nothing to look at: no attribute file, no images, or not readable.
+      AnnotationError: if an annotation file cannot be understood as a whole.
+    """
+    layout = find_layout(root)
+    # All bad lines are listed, however many.
+    index = index_of(layout, max_faults=2**31)
+    listing = list_images(layout)
+    place, unannotated = locate(index.ids, listing)
+    missing = index.ids[place < 0]
+    problems = [str(f) for f in index.faults]
+    if len(missing):
+        problems.append(
+            f"{layout.images}: {len(missing)} annotated images are missing, e.g. "
+            f"{missing[0].decode()}."
+        )
+    if unannotated:
+        problems.append(
+            f"{layout.attributes}: {len(unannotated)} images have no annotation, e.g. "
+            f"{unannotated[0].decode()}."
+        )
+    problems += _shared_identities(index)
+    duplicates = None
+    if check_images:
+        bad, duplicates = _read_all(listing)
+        problems += bad
+    groups = _groups(index)
+    return Inspection(
+        root=root,
+        layout=layout.name,
+        annotated=len(index),
+        images=len(listing.names),
+        identities=None if index.identity is None else len(np.unique(index.identity)),
+        split_sizes={s: int(groups[s].sum()) for s in contract.SPLITS if s in groups},
+        rates={
+            name: {
+                group: float(index.attribute(name)[rows].mean())
+                for group, rows in groups.items()
+                if rows.any()
+            }
+            for name in contract.ATTRIBUTES
+        },
+        missing_parts=layout.missing_parts,
+        duplicates=duplicates,
+        problems=tuple(problems),
+    )
+
+
+def _groups(index: Index) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    male = index.attribute(contract.LABEL_ATTRIBUTE) == 1
+    groups = {"all": np.ones(len(index), np.bool_), "female": ~male, "male": male}
+    if index.partition is not None:
+        groups |= {s: index.partition == i for i, s in enumerate(contract.SPLITS)}
+    return groups
+
+
+def _shared_identities(index: Index) -> list[str]:
+    if index.identity is None or index.partition is None:
+        return []
+    pairs = np.unique(np.stack([index.identity, index.partition.astype(np.int32)]), axis=1)
+    people, counts = np.unique(pairs[0], return_counts=True)
+    shared = people[counts > 1]
+    if not len(shared):
+        return []
+    return [f"{len(shared)} identities are in more than one partition, e.g. {shared[0]}."]
+
+
+def _read_all(listing: Listing) -> tuple[list[str], tuple[tuple[str, ...], ...]]:
+    """Reads every image once; returns the problems, and the groups with the same bytes."""
+    from data.audit import exact_groups  # imagehash and SciPy take two seconds to load
+
+    problems, sound, digests = [], [], []
+    ids = listing.names.tolist()
+    for image_id, image in zip(ids, read_images(listing.path, ids, listing.entries), strict=True):
+        try:
+            if isinstance(image, ImageError):
+                raise image
+            check_jpeg(image)
+        except DataError as error:
+            problems.append(f"{listing.path}: {image_id.decode()}: {error.problem}.")
+            continue
+        sound.append(image_id)
+        digests.append(hashlib.sha256(image).hexdigest())
+    return problems, exact_groups(sound, digests)
+
+
+def render(inspection: Inspection, console: Console) -> None:
+    """Prints the inspection."""
+    people = "unknown" if inspection.identities is None else f"{inspection.identities:,}"
+    console.print(f"[bold]{escape(inspection.root)}[/bold]: {inspection.layout}", soft_wrap=True)
+    console.print(
+        f"{inspection.annotated:,} annotated images, {inspection.images:,} image files, "
+        f"{people} identities"
+    )
+    sizes = ", ".join(f"{split} {n:,}" for split, n in inspection.split_sizes.items())
+    console.print(f"Official partition: {sizes or 'none'}")
+    if inspection.missing_parts:
+        console.print(f"Not in this copy: {', '.join(inspection.missing_parts)}")
+    if inspection.duplicates is None:
+        console.print("Images were listed, not read; --check-images reads every one.")
+    else:
+        groups = inspection.duplicates
+        example = f", e.g. {', '.join(groups[0][:3])}" if groups else ""
+        console.print(
+            f"Groups of images with the same bytes: {len(groups)}{example}. `genq data audit` "
+            "looks for near-duplicates, too.",
+            soft_wrap=True,
+        )
+    columns = list(inspection.rates[contract.LABEL_ATTRIBUTE])
+    table = Table(title="Attribute rates, %", title_justify="left")
+    table.add_column("attribute")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, rates in inspection.rates.items():
+        table.add_row(name, *(f"{100 * rates[c]:.1f}" for c in columns))
+    console.print(table)
+    if not inspection.problems:
+        console.print("[green]No problems found.[/green]")
+        return
+    console.print(f"[bold red]{len(inspection.problems)} problems:[/bold red]")
+    for problem in inspection.problems[:20]:
+        console.print(f"  {escape(problem)}", soft_wrap=True)
+    if len(inspection.problems) > 20:
+        console.print(f"  and {len(inspection.problems) - 20} more")
