@@ -1,0 +1,63 @@
+"""Which released model a candidate is compared with.
+
+TFX's LatestBlessedModelStrategy answers "the newest blessed model". On an unchanged rerun that is
+the candidate itself: the Evaluator's inputs then differ from the first run's, and it, the exporter
+and the pusher all run again. "The newest blessed model older than the candidate" is the same answer
+on every rerun, and never compares a model with itself.
+
+The blessing that counts is fairness-gate's. The Evaluator's alone does not make a baseline.
+"""
+
+from tfx import v1 as tfx
+from tfx.dsl.components.common.resolver import ResolverStrategy
+from tfx.types import Artifact, standard_artifacts
+
+from components.fairness_gate import JUDGE, JUDGE_PROPERTY
+
+# Written by TFX's Evaluator onto the ModelBlessing (tfx.components.evaluator.constants).
+CURRENT_MODEL_ID = "current_model_id"
+BLESSED = "blessed"
+
+
+class BlessedBeforeCandidate(ResolverStrategy):  # type: ignore[misc]  # TFX ships no types
+    """Resolves `model` to the newest blessed model that is older than `candidate`, or to nothing.
+
+    Inputs: `candidate` (the model just trained), `model` and `model_blessing` (all of the
+    pipeline's). Outputs the same keys; `model_blessing` is the baseline's.
+    """
+
+    def resolve_artifacts(
+        self, store: object, input_dict: dict[str, list[Artifact]]
+    ) -> dict[str, list[Artifact]]:
+        """Returns the resolved artifacts; empty lists where there is no baseline yet."""
+        return choose_baseline(**input_dict)
+
+
+def choose_baseline(
+    candidate: list[Artifact], model: list[Artifact], model_blessing: list[Artifact]
+) -> dict[str, list[Artifact]]:
+    """Picks the baseline; artifacts are ordered by id, which MLMD counts up."""
+    blessings = {
+        b.get_int_custom_property(CURRENT_MODEL_ID): b
+        for b in model_blessing
+        if b.get_int_custom_property(BLESSED) == 1
+        and b.get_string_custom_property(JUDGE_PROPERTY) == JUDGE
+    }
+    newest_candidate = max((c.id for c in candidate), default=0)
+    older = [m for m in model if m.id in blessings and m.id < newest_candidate]
+    baseline = max(older, key=lambda m: m.id, default=None)
+    return {
+        "candidate": candidate,
+        "model": [baseline] if baseline else [],
+        "model_blessing": [blessings[baseline.id]] if baseline else [],
+    }
+
+
+def baseline_resolver(candidate: tfx.types.BaseChannel) -> tfx.dsl.Resolver:
+    """Returns the node; its output `model` goes to the Evaluator's `baseline_model`."""
+    return tfx.dsl.Resolver(
+        strategy_class=BlessedBeforeCandidate,
+        candidate=candidate,
+        model=tfx.dsl.Channel(type=standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("baseline-resolver")

@@ -1,0 +1,126 @@
+"""Intervals of rates and of their differences, in closed form.
+
+In: counts, scalars or arrays. Out: Interval, of the same shape. NumPy and SciPy only.
+
+Normal-theory (Wald) intervals are too short near 0 and 1, where our rates lie, and collapse where
+no error was seen; Wilson's do neither, and every formula here is built on them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+from scipy.stats import binomtest
+
+Floats = NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """An estimate and its bounds; NaN where there were no examples."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+
+
+def critical(confidence: ArrayLike) -> Floats:
+    """Returns z of a two-sided normal interval: 0.95 -> 1.96."""
+    return np.asarray(ndtri(0.5 + np.asarray(confidence) / 2), np.float64)
+
+
+def wilson(successes: ArrayLike, trials: ArrayLike, z: ArrayLike = 1.959963984540054) -> Interval:
+    """Score interval of a rate (Wilson 1927, JASA 22:209).
+
+    Args:
+      successes: counts; broadcast with the others.
+      trials: counts.
+      z: critical value; see `critical`.
+    """
+    x, n, z = (np.asarray(a, np.float64) for a in (successes, trials, z))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate = x / n
+        centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    # Exactly 0 and 1 where nothing or everything was a success, despite rounding.
+    low = np.where(x == 0, 0.0, np.maximum(centre - half, 0))
+    high = np.where(x == n, 1.0, np.minimum(centre + half, 1))
+    empty = n == 0
+    return Interval(rate, np.where(empty, np.nan, low), np.where(empty, np.nan, high))
+
+
+def difference(
+    successes_a: ArrayLike,
+    trials_a: ArrayLike,
+    successes_b: ArrayLike,
+    trials_b: ArrayLike,
+    z: ArrayLike = 1.959963984540054,
+) -> Interval:
+    """Interval of rate a - rate b of two independent samples (Newcombe 1998, method 10).
+
+    Statistics in Medicine 17:873: the hybrid score interval.
+    """
+    a = wilson(successes_a, trials_a, z)
+    b = wilson(successes_b, trials_b, z)
+    delta = a.value - b.value
+    low = delta - np.hypot(a.value - a.low, b.high - b.value)
+    high = delta + np.hypot(a.high - a.value, b.value - b.low)
+    return Interval(delta, low, high)
+
+
+def paired_difference(
+    both: int, only_a: int, only_b: int, neither: int, z: float = 1.959963984540054
+) -> Interval:
+    """Interval of rate a - rate b on the same examples (Newcombe 1998, method 10 for pairs).
+
+    Statistics in Medicine 17:2635. The correlation's numerator is corrected for continuity there.
+
+    Args:
+      both: in how many examples a and b succeeded.
+      only_a: in how many only a did.
+      only_b: in how many only b did.
+      neither: in how many none did.
+      z: critical value.
+    """
+    n = both + only_a + only_b + neither
+    a, b = wilson(both + only_a, n, z), wilson(both + only_b, n, z)
+    product = both * neither - only_a * only_b
+    if product > 0:
+        product = max(product - n / 2, 0)  # type: ignore[assignment]  # a float from here on
+    margins = float((both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither))
+    phi = product / np.sqrt(margins) if margins else 0.0
+    below_a, above_a = a.value - a.low, a.high - a.value
+    below_b, above_b = b.value - b.low, b.high - b.value
+    delta = np.asarray((only_a - only_b) / n if n else np.nan)
+    low = delta - np.sqrt(below_a**2 - 2 * phi * below_a * above_b + above_b**2)
+    high = delta + np.sqrt(above_a**2 - 2 * phi * above_a * below_b + below_b**2)
+    return Interval(delta, low, high)
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided p-value that a and b err equally often (McNemar 1947, binomial form)."""
+    n = only_a + only_b
+    return float(binomtest(only_a, n, 0.5).pvalue) if n else 1.0
+
+
+def mean_of_two(a: Interval, b: Interval) -> Interval:
+    """Interval of (a + b) / 2 of independent rates: balanced accuracy.
+
+    MOVER, the method of variance estimates recovery (Zou & Donner 2008, Stat. Med. 27:1693).
+    """
+    value = (a.value + b.value) / 2
+    low = value - np.hypot(a.value - a.low, b.value - b.low) / 2
+    high = value + np.hypot(a.high - a.value, b.high - b.value) / 2
+    return Interval(value, low, high)
+
+
+def f1(true_pos: ArrayLike, false_pos: ArrayLike, false_neg: ArrayLike, z: ArrayLike) -> Interval:
+    """F1 = 2J / (1 + J) rises with the Jaccard index J = TP / (TP + FP + FN), which is a rate.
+
+    So the bounds are those of J's Wilson interval, carried over.
+    """
+    tp, fp, fn = (np.asarray(a, np.float64) for a in (true_pos, false_pos, false_neg))
+    jaccard = wilson(tp, tp + fp + fn, z)
+    return Interval(*(2 * j / (1 + j) for j in jaccard))

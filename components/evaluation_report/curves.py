@@ -1,0 +1,224 @@
+"""The charts of a report, made of the predictions.
+
+In: a table of predictions, the calibration's temperature, the training history. Out: SVG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from components.evaluation.bootstrap import CALIBRATION_BINS
+from components.evaluation.intervals import wilson
+from components.evaluation_report.charts import Band, Bars, Points, Series, chart
+from components.predictions.table import BASELINE_P_MALE
+from data import contract
+
+_MAX_POINTS = 200
+"""A line of more points looks the same and makes the page larger."""
+
+
+def roc(table: pd.DataFrame) -> str:
+    """Returns the ROC curve, and the baseline's beside it."""
+    lines = [Series("", [(0, 0), (1, 1)], "quiet")]
+    for name, column, style in _models(table):
+        false, true, _ = roc_curve(table[contract.LABEL], table[column])
+        lines.append(Series(name, _thin(false, true), style))
+    return chart(
+        "ROC curve",
+        "True positive rate against false positive rate over all thresholds; the diagonal is a "
+        "coin toss.",
+        x_label="false positive rate (women called male)",
+        y_label="true positive rate",
+        x_range=(0, 1),
+        y_range=(0, 1),
+        lines=lines,
+    )
+
+
+def precision_recall(table: pd.DataFrame) -> str:
+    """Returns the precision-recall curve with male, and with female, as the positive class."""
+    male = table[contract.LABEL].to_numpy()
+    p_male = table[contract.P_MALE].to_numpy(np.float64)
+    lines = []
+    for name, label, score, style in (
+        ("male as positive", male, p_male, "a"),
+        ("female as positive", 1 - male, 1 - p_male, "c"),
+    ):
+        precision, recall, _ = precision_recall_curve(label, score)
+        lines.append(Series(name, _thin(recall, precision), style))
+    return chart(
+        "Precision-recall curves",
+        "Precision against recall over all thresholds, for either label as the positive class.",
+        x_label="recall",
+        y_label="precision",
+        x_range=(0, 1),
+        y_range=(0, 1),
+        lines=lines,
+    )
+
+
+def calibration(table: pd.DataFrame, temperature: float | None) -> str:
+    """Returns the reliability diagram, with the Wilson interval of each bin.
+
+    Args:
+      table: predictions.
+      temperature: the calibration's; the scores before it are computed back: sigmoid(logit * T).
+    """
+    label = table[contract.LABEL].to_numpy()
+    p_male = table[contract.P_MALE].to_numpy(np.float64)
+    after, band = _reliability(p_male, label)
+    lines = [Series("", [(0, 0), (1, 1)], "quiet")]
+    if temperature is not None and temperature != 1:
+        before, _ = _reliability(before_calibration(p_male, temperature), label)
+        lines.append(Series("before calibration", before, "b", dots=True))
+    lines.append(Series("calibrated", after, "a", dots=True))
+    return chart(
+        "Calibration",
+        "Share of male labels against the mean predicted probability, in bins; a calibrated model "
+        "follows the diagonal. The band is the 95 % interval.",
+        x_label="predicted p_male",
+        y_label="share labelled male",
+        x_range=(0, 1),
+        y_range=(0, 1),
+        lines=lines,
+        bands=[band],
+    )
+
+
+def before_calibration(p_male: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Returns what the network said before its logits were divided by the temperature."""
+    inside = np.clip(p_male, 1e-7, 1 - 1e-7)
+    before: NDArray[np.float64] = expit(logit(inside) * temperature)
+    return before
+
+
+def _reliability(p_male: NDArray[np.float64], label: NDArray[Any]) -> tuple[Points, Band]:
+    bins = np.minimum((p_male * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    count = np.bincount(bins, minlength=CALIBRATION_BINS)
+    full = count > 0
+    mean = np.bincount(bins, p_male, CALIBRATION_BINS)[full] / count[full]
+    share = wilson(np.bincount(bins, label, CALIBRATION_BINS)[full], count[full])
+    band = Band(_pairs(mean, share.low), _pairs(mean, share.high))
+    return _pairs(mean, share.value), band
+
+
+def scores(table: pd.DataFrame, uncertain_below: float | None) -> str:
+    """Returns histograms of p_male for either label; dashed lines bound the uncertain band."""
+    edges = np.linspace(0, 1, 41)
+    p_male, label = table[contract.P_MALE].to_numpy(), table[contract.LABEL].to_numpy()
+    heights = [np.histogram(p_male[label == value], edges)[0] for value in (0, 1)]
+    top = float(max(1, *(h.max() for h in heights)))
+    lines = []
+    for side in (-1, 1):
+        if uncertain_below:
+            at = 0.5 + side * uncertain_below
+            lines.append(Series("", [(at, 0), (at, top)], "quiet"))
+    return chart(
+        "Scores",
+        "How often each p_male was given to faces labelled female and male.",
+        x_label="predicted p_male",
+        y_label="test images",
+        x_range=(0, 1),
+        y_range=(0, top * 1.05),
+        bars=[
+            Bars("labelled female", edges.tolist(), heights[0].tolist(), "c"),
+            Bars("labelled male", edges.tolist(), heights[1].tolist(), "a"),
+        ],
+        lines=lines,
+    )
+
+
+def training(history: pd.DataFrame, metric: str) -> str:
+    """Returns a metric of train and val over all epochs.
+
+    Args:
+      history: columns phase, epoch, and the metric with and without "val_".
+      metric: "loss" or "accuracy".
+    """
+    steps = np.arange(1, len(history) + 1)
+    series = [(f"val_{metric}", "val", "a"), (metric, "train", "b")]
+    lines = [
+        Series(name, _pairs(steps, history[column].to_numpy()), style, dots=len(history) < 30)
+        for column, name, style in series
+        if column in history
+    ]
+    values = np.array([y for line in lines for _, y in line.points])
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    margin = (high - low) * 0.08 or 0.05
+    starts = np.flatnonzero(history["phase"] != history["phase"].shift()) + 1
+    for start in starts[1:]:
+        lines.append(
+            Series("", [(start - 0.5, low - margin), (start - 0.5, high + margin)], "quiet")
+        )
+    return chart(
+        f"{metric.capitalize()} while training",
+        f"{metric} of train and val after each epoch"
+        + (f"; phases: {', '.join(history['phase'].unique())}." if len(starts) > 1 else "."),
+        x_label="epoch",
+        y_label=metric,
+        x_range=(1, max(2, len(history))),
+        y_range=(max(0.0, low - margin), high + margin),
+        lines=lines,
+    )
+
+
+def history(runs: Sequence[dict[str, Any]], metric: str) -> str:
+    """Returns a metric of all runs over time with its interval.
+
+    Args:
+      runs: oldest first; each with `metrics`, as metrics.json has them, and `blessed`.
+      metric: a key of those.
+    """
+    points: list[tuple[float, float]] = []
+    low, high, good, bad = list(points), list(points), list(points), list(points)
+    for number, run in enumerate(runs, 1):
+        found = run["metrics"].get(metric)
+        if found is None:
+            continue
+        points.append((number, found["value"]))
+        low.append((number, found["low"]))
+        high.append((number, found["high"]))
+        (good if run["blessed"] else bad).append((number, found["value"]))
+    bottom = min([v for _, v in low], default=0.0)
+    return chart(
+        f"{metric} of all runs",
+        "One dot a run, oldest first, with the 95 % interval.",
+        x_label="run",
+        y_label=metric.replace("_", " "),
+        x_range=(0.5, len(runs) + 0.5),
+        y_range=(max(0.0, bottom - 0.02), min(1.0, max([v for _, v in high], default=1.0) + 0.01)),
+        lines=[
+            Series("", points, "quiet"),
+            Series("blessed", good, "a", dots=True, line=False),
+            Series("not blessed", bad, "d", dots=True, line=False),
+        ],
+        bands=[Band(low, high)] if len(points) > 1 else [],
+        x_ticks=[(n, str(n)) for n in range(1, len(runs) + 1)] if len(runs) <= 12 else (),
+    )
+
+
+def _models(table: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Returns (name, column, style) of the models that scored; the candidate last, on top."""
+    models = [("candidate", contract.P_MALE, "a")]
+    if BASELINE_P_MALE in table and table[BASELINE_P_MALE].notna().all():
+        models.insert(0, ("baseline", BASELINE_P_MALE, "b"))
+    return models
+
+
+def _pairs(x: Any, y: Any) -> list[tuple[float, float]]:
+    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
+
+
+def _thin(x: NDArray[Any], y: NDArray[Any]) -> list[tuple[float, float]]:
+    """Returns at most _MAX_POINTS points, the first and last among them."""
+    if len(x) > _MAX_POINTS:
+        chosen = np.unique(np.linspace(0, len(x) - 1, _MAX_POINTS).astype(int))
+        x, y = x[chosen], y[chosen]
+    return _pairs(x, y)

@@ -1,0 +1,205 @@
+"""The node's work: index, sample, shards, manifest.
+
+In: execution properties (see component.py). Out: an Examples artifact with the splits of the
+sample, and a SamplingManifest. Metadata first: no image is read before the sample is drawn.
+
+When an image turns out to be damaged, it is set aside, the sample is drawn again without it, and
+the shards are written again. This happens rarely, and keeps every split exactly balanced.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from pydantic import TypeAdapter
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.io import fileio
+from tfx.proto import example_gen_pb2
+from tfx.types import Artifact, artifact_utils
+
+from components.example_gen import artifacts
+from components.example_gen.manifest import SetAside, dead_letter, manifest_files
+from components.example_gen.sampling import FaultConfig, Sample, SamplingConfig, draw
+from components.example_gen.shards import ShardTask, plan_shards, save_task, write_shard
+from data import contract
+from data.celeba import Index, load_index
+from data.errors import DataError, ImageError
+from data.images import Listing, list_images, locate
+from data.layouts import Layout
+
+logger = logging.getLogger("genq.ingest")
+
+
+@beam.typehints.with_input_types(beam.Pipeline)
+class WriteShards(beam.PTransform):  # type: ignore[misc]  # Beam's PTransform is untyped
+    """Does the kept tasks; the reshuffle lets a distributed runner spread them."""
+
+    def __init__(self, task_files: Sequence[str]) -> None:
+        super().__init__()
+        self._task_files = task_files
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[None]:
+        """Returns an empty-valued collection, one element a task."""
+        return (
+            pipeline
+            | "Tasks" >> beam.Create(self._task_files, reshuffle=False)
+            | "Spread" >> beam.Reshuffle()
+            | "Write" >> beam.Map(write_shard)
+        )
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TFX ships no types
+    """See the module."""
+
+    def Do(  # noqa: N802  # TFX's name
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes examples and manifest.
+
+        Raises:
+          DataError: names the file, line and field, or the image, that is wrong.
+          SamplingError: if the sample cannot be drawn.
+        """
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        manifest = artifact_utils.get_single_instance(output_dict["manifest"])
+        sampling = TypeAdapter(SamplingConfig).validate_json(exec_properties["sampling"])
+        faults = TypeAdapter(FaultConfig).validate_json(exec_properties["faults"])
+        layout, index = load_index(
+            exec_properties["input_base"], max_faults=faults.max_bad_annotations
+        )
+        listing = list_images(layout)
+        logger.info("%s: %s, %d annotated images", layout.root, layout.name, len(index))
+        writer = _Writer(self, examples.uri, manifest.uri, int(exec_properties["shards"]))
+        try:
+            sample, set_aside = writer.write(layout, index, listing, sampling, faults)
+        except BaseException:
+            # Nothing half-written may be taken for good.
+            writer.clear()
+            raise
+        for note in sample.smaller:
+            logger.warning("Fewer than asked for: %s", note)
+        texts = manifest_files(layout, index, listing, sample, sampling, set_aside)
+        for name, text in texts.items():
+            _write_text(f"{manifest.uri}/{name}", text)
+        examples.split_names = artifact_utils.encode_split_names(list(sample.rows))
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+        # The only name that TFX knows for TFRecords; its readers look at the file's suffix.
+        examples_utils.set_file_format(examples, "tfrecords_gzip")
+        for split, rows in sample.rows.items():
+            manifest.set_int_custom_property(f"{split}_examples", len(rows))
+
+
+class _Writer:
+    """Draws and writes until no damaged image is left in the sample."""
+
+    def __init__(self, executor: Executor, examples_uri: str, manifest_uri: str, shards: int):
+        self._executor = executor
+        self._examples_uri = examples_uri
+        self._reports_uri = f"{examples_uri}/reports.unfinished"
+        self._manifest_uri = manifest_uri
+        self._shards = shards
+
+    def clear(self) -> None:
+        """Removes all shards."""
+        for split in (*contract.SPLITS, contract.TEST_NATURAL):
+            if fileio.exists(f"{self._examples_uri}/Split-{split}"):
+                fileio.rmtree(f"{self._examples_uri}/Split-{split}")
+        if fileio.exists(self._reports_uri):
+            fileio.rmtree(self._reports_uri)
+
+    def write(
+        self,
+        layout: Layout,
+        index: Index,
+        listing: Listing,
+        sampling: SamplingConfig,
+        faults: FaultConfig,
+    ) -> tuple[Sample, list[SetAside]]:
+        """Returns what was written and what was set aside."""
+        place, unannotated = locate(index.ids, listing)
+        bad_lines = {f.image_id for f in index.faults}  # their images are not strangers
+        set_aside = [
+            SetAside(i.decode(), listing.path, "the image is missing") for i in index.ids[place < 0]
+        ] + [
+            SetAside(i.decode(), layout.attributes, "the image has no annotation")
+            for i in unannotated
+            if i.decode() not in bad_lines
+        ]
+        limit = int(faults.max_bad_image_fraction * len(index))
+        lines = [SetAside(f.image_id, f"{f.file}:{f.line}", f.problem) for f in index.faults]
+        usable = place >= 0
+        while True:
+            self._check_limit(set_aside, limit, len(index))
+            self.clear()
+            sample = draw(index, sampling, usable)
+            fileio.makedirs(self._reports_uri)
+            tasks = plan_shards(
+                index,
+                listing,
+                place,
+                sample,
+                split_uris={s: f"{self._examples_uri}/Split-{s}" for s in sample.rows},
+                report_uri=self._reports_uri,
+                shards=self._shards,
+                max_bad=limit - len(set_aside),
+            )
+            task_files = [f"{task.report}.task" for task in tasks]
+            for task, file in zip(tasks, task_files, strict=True):
+                save_task(task, file)
+            with self._executor._make_beam_pipeline() as pipeline:
+                _ = pipeline | "WriteShards" >> WriteShards(task_files)
+            bad = self._read_reports(tasks, listing)
+            if not bad:
+                break
+            set_aside += bad
+            usable &= ~np.isin(index.ids, np.array([b.image_id for b in bad], "S"))
+        fileio.rmtree(self._reports_uri)
+        for item in [*lines, *set_aside]:
+            logger.warning("Set aside: %s %s: %s", item.where, item.image_id, item.problem)
+        return sample, [*lines, *set_aside]
+
+    def _read_reports(self, tasks: Sequence[ShardTask], listing: Listing) -> list[SetAside]:
+        """Returns the bad images that the workers met.
+
+        Raises:
+          DataError: if a shard could not be written.
+        """
+        bad: dict[str, SetAside] = {}
+        for task in tasks:
+            with fileio.open(task.report) as file:
+                report = json.load(file)
+            if report["error"]:
+                raise DataError(report["error"] + ".", "Make room, or choose another workdir.")
+            for image_id, problem in report["bad"]:
+                bad[image_id] = SetAside(image_id, listing.path, problem)
+        return list(bad.values())
+
+    def _check_limit(self, set_aside: Sequence[SetAside], limit: int, images: int) -> None:
+        """Raises ImageError if more images are set aside than allowed."""
+        if len(set_aside) <= limit:
+            return
+        path = f"{self._manifest_uri}/{artifacts.DEAD_LETTER}"
+        _write_text(path, dead_letter(set_aside))
+        shown = "\n".join(f"  {s.where}: {s.image_id}: {s.problem}" for s in set_aside[:5])
+        more = f"\n  and {len(set_aside) - 5} more" if len(set_aside) > 5 else ""
+        raise ImageError(
+            f"{len(set_aside)} of {images} images cannot be used; at most {limit} may be set "
+            f"aside.\n{shown}{more}",
+            "Mend or fetch them again, or raise data.faults.max_bad_image_fraction (now "
+            f"{limit / images:.4g} of the images).",
+        )
+
+
+def _write_text(path: str, text: str) -> None:
+    fileio.makedirs(path.rsplit("/", 1)[0])
+    with fileio.open(path, "w") as file:
+        file.write(text)

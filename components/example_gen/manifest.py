@@ -1,0 +1,145 @@
+"""What the manifest's files hold.
+
+In: layout, index, sample, configuration, what was set aside. Out: file name -> text.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.example_gen import artifacts
+from components.example_gen.sampling import Sample, SamplingConfig, group_codes, group_names
+from data import contract
+from data.celeba import Index
+from data.images import Listing
+from data.layouts import Layout
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """One image or annotation line that was not used.
+
+    Attributes:
+      image_id: file name.
+      where: file (and line), folder or zip.
+      problem: what is wrong.
+    """
+
+    image_id: str
+    where: str
+    problem: str
+
+
+def dead_letter(set_aside: Sequence[SetAside]) -> str:
+    """Returns the dead-letter file."""
+    return _csv(("image_id", "where", "problem"), [dataclasses.astuple(s) for s in set_aside])
+
+
+def manifest_files(
+    layout: Layout,
+    index: Index,
+    listing: Listing,
+    sample: Sample,
+    config: SamplingConfig,
+    set_aside: Sequence[SetAside],
+) -> dict[str, str]:
+    """Returns file name -> text; the same bytes for the same sample on any machine."""
+    label = index.attribute(contract.LABEL_ATTRIBUTE)
+    identity = index.identity
+    lines = [
+        (
+            index.ids[row].decode(),
+            split,
+            int(label[row]),
+            "" if identity is None else int(identity[row]),
+        )
+        for split, rows in sample.rows.items()
+        for row in rows
+    ]
+    table = _csv(("image_id", "split", "label", "identity"), lines)
+    counts = _counts(index, sample, config)
+    root = layout.root.rstrip("/") + "/"
+    listed = hashlib.sha256(b"\n".join(sorted(listing.names.tolist()))).hexdigest()
+    content = {
+        "seed": config.seed,
+        "sampling": dataclasses.asdict(config),
+        "layout": layout.name,
+        "annotated_images": len(index),
+        "counts": counts,
+        "identities": {
+            split: 0 if identity is None else len(np.unique(identity[rows]))
+            for split, rows in sample.rows.items()
+        },
+        "smaller_than_asked": sample.smaller,
+        "set_aside": len(set_aside),
+        "sha256": {
+            **{path.removeprefix(root): digest for path, digest in index.sha256.items()},
+            "image names, sorted, one a line": listed,
+            artifacts.MANIFEST_CSV: hashlib.sha256(table.encode()).hexdigest(),
+        },
+    }
+    return {
+        artifacts.MANIFEST_CSV: table,
+        artifacts.MANIFEST_JSON: json.dumps(content, indent=2, sort_keys=True) + "\n",
+        artifacts.SUMMARY: _summary(content, counts, config, set_aside),
+        artifacts.DEAD_LETTER: dead_letter(set_aside),
+    }
+
+
+def _counts(index: Index, sample: Sample, config: SamplingConfig) -> dict[str, dict[str, int]]:
+    """Returns split -> joint value -> number of images; by the label where nothing is balanced."""
+    by = config.balance_by or (contract.LABEL_ATTRIBUTE,)
+    codes = group_codes(index, by)
+    names = group_names(by)
+    return {
+        split: {name: int(np.count_nonzero(codes[rows] == code)) for code, name in enumerate(names)}
+        for split, rows in sample.rows.items()
+    }
+
+
+def _summary(
+    content: dict[str, object],
+    counts: dict[str, dict[str, int]],
+    config: SamplingConfig,
+    set_aside: Sequence[SetAside],
+) -> str:
+    groups = list(next(iter(counts.values())))
+    balanced = ", ".join(config.balance_by) or "nothing (natural distribution)"
+    lines = [
+        "# Sampling manifest",
+        "",
+        f"Layout: {content['layout']}; {content['annotated_images']} annotated images. "
+        f"Balanced over {balanced}; splits: {config.splits}; seed {config.seed}.",
+        "",
+        f"| split | {' | '.join(groups)} | all |",
+        f"|---|{'---:|' * (len(groups) + 1)}",
+        *(
+            f"| {split} | {' | '.join(str(n) for n in by.values())} | {sum(by.values())} |"
+            for split, by in counts.items()
+        ),
+        "",
+        *(f"Fewer than asked for: {note}." for note in _strings(content["smaller_than_asked"])),
+        f"Set aside: {len(set_aside)}" + (f" (see {artifacts.DEAD_LETTER})." if set_aside else "."),
+        *(f"- {s.image_id}: {s.problem}" for s in set_aside[:10]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue()

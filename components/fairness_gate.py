@@ -1,0 +1,246 @@
+"""The gate between evaluation and release: groups must fare alike, and the experiment be sound.
+
+In: predictions, and the Evaluator's blessing. Out: a FairnessVerdict (`verdict.json`: every gap
+with counts, interval and limit; floors; what is wrong with the experiment), and the blessing that
+counts: the Evaluator's, unless this gate takes it away. With `on_failure="stop"` it raises instead,
+and nothing after it runs; with "warn" it tells and takes nothing away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import pandas as pd
+from pydantic import TypeAdapter
+from tfx.components.evaluator import constants as evaluator_constants
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.io import fileio
+from tfx.types import (
+    Artifact,
+    BaseChannel,
+    artifact_utils,
+    channel_utils,
+    component_spec,
+    standard_artifacts,
+)
+
+from components.code_digest import code_digest
+from components.evaluation.config import EvaluationConfig
+from components.evaluation.diagnosis import Finding, diagnose
+from components.evaluation.gaps import STATUSES, Floor, Gap, find_floors, find_gaps
+from components.evaluation.slices import find_slices
+from components.predictions import table
+from components.predictions.artifacts import Predictions
+from data.errors import GateError
+
+VERDICT: Final = "verdict.json"
+SPLIT: Final = "test"
+JUDGE_PROPERTY: Final = "judge"
+"""Custom property of the blessing that counts, so that the next run's baseline heeds this gate."""
+JUDGE: Final = "fairness-gate"
+
+
+class FairnessVerdict(Artifact):  # type: ignore[misc]  # TFX ships no types
+    """What the gate compared and found: `verdict.json`."""
+
+    TYPE_NAME = "components.fairness_gate.FairnessVerdict"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says.
+
+    Attributes:
+      outcome: "blocked", "warned" or "passed".
+      reasons: one line each, what blocks first.
+      comparisons: how many gaps were judged together.
+    """
+
+    outcome: str
+    reasons: tuple[str, ...]
+    comparisons: int
+    gaps: tuple[Gap, ...]
+    floors: tuple[Floor, ...]
+    findings: tuple[Finding, ...]
+
+
+def judge(
+    predictions: pd.DataFrame, fingerprints: pd.DataFrame, config: EvaluationConfig
+) -> Verdict:
+    """Judges the predictions of one split.
+
+    Args:
+      predictions: of `test`; see components/predictions/table.py.
+      fingerprints: of all splits.
+      config: slices, limits, confidence.
+    """
+    slices = find_slices(predictions, config.slices)
+    gaps = find_gaps(predictions, slices, config)
+    floors = find_floors(predictions, slices, config)
+    findings = diagnose(predictions, fingerprints, config)
+    judged: Sequence[Gap | Floor] = [*gaps, *floors]
+    blocks = [f"{f.name}: {f.text}" for f in findings if f.blocks]
+    blocks += [str(each) for each in judged if each.status == "exceeds"]
+    warnings = [f"{f.name}: {f.text}" for f in findings if not f.blocks]
+    warnings += [f"{each} (may be chance)" for each in judged if each.status == "may_exceed"]
+    return Verdict(
+        "blocked" if blocks else "warned" if warnings else "passed",
+        (*blocks, *warnings),
+        sum(g.status != "too_few" for g in gaps),
+        tuple(gaps),
+        tuple(floors),
+        tuple(findings),
+    )
+
+
+def passes(verdict: Verdict, config: EvaluationConfig) -> bool:
+    """Returns whether the model keeps its blessing."""
+    return verdict.outcome != "blocked" or config.fairness.on_failure == "warn"
+
+
+def as_json(verdict: Verdict, config: EvaluationConfig, *, evaluator_blessed: bool) -> str:
+    """Returns the content of verdict.json."""
+    content = {
+        **asdict(verdict),
+        "split": SPLIT,
+        "confidence": config.confidence,
+        "min_slice_examples": config.min_slice_examples,
+        "procedure": "Holm (1979) over all judged gaps; Newcombe (1998) intervals",
+        "statuses": STATUSES,
+        "blessed_by_evaluator": evaluator_blessed,
+        "on_failure": config.fairness.on_failure,
+        "blessed": evaluator_blessed and passes(verdict, config),
+    }
+    # NaN is no JSON: what was not judged has no value.
+    return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships no types
+    """Unpacks the artifacts and calls the functions above."""
+
+    def Do(  # noqa: N802  # TFX's name
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the verdict and the blessing.
+
+        Raises:
+          GateError: if something blocks and the configuration says "stop".
+        """
+        config = TypeAdapter(EvaluationConfig).validate_json(exec_properties["config"])
+        uri = artifact_utils.get_single_uri(input_dict["predictions"])
+        verdict = judge(table.load(uri).split(SPLIT), table.load_fingerprints(uri), config)
+        if verdict.outcome == "blocked" and config.fairness.on_failure == "stop":
+            lines = "\n".join(f"  {reason}" for reason in verdict.reasons[:20])
+            raise GateError(
+                f"The model must not be released:\n{lines}",
+                "Mend data or training. The limits are evaluation.fairness.*; with "
+                'evaluation.fairness.on_failure="unbless" the run ends with a report.',
+            )
+        given = artifact_utils.get_single_instance(input_dict["model_blessing"])
+        by_evaluator = (
+            given.get_int_custom_property(evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY)
+            == evaluator_constants.BLESSED_VALUE
+        )
+        blessed = by_evaluator and passes(verdict, config)
+        verdict_artifact = artifact_utils.get_single_instance(output_dict["verdict"])
+        verdict_artifact.set_string_custom_property("outcome", verdict.outcome)
+        _write(
+            f"{verdict_artifact.uri}/{VERDICT}",
+            as_json(verdict, config, evaluator_blessed=by_evaluator),
+        )
+        _bless(given, artifact_utils.get_single_instance(output_dict["blessing"]), blessed)
+
+
+def _bless(given: Artifact, blessing: Artifact, blessed: bool) -> None:
+    """Writes a blessing as TFX's Evaluator does, about the same models."""
+    for key in (
+        evaluator_constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY,
+        evaluator_constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY,
+    ):
+        if given.has_custom_property(key):
+            blessing.set_string_custom_property(key, given.get_string_custom_property(key))
+    for key in (
+        evaluator_constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY,
+        evaluator_constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY,
+    ):
+        if given.has_custom_property(key):
+            blessing.set_int_custom_property(key, given.get_int_custom_property(key))
+    blessing.set_string_custom_property(JUDGE_PROPERTY, JUDGE)
+    blessing.set_int_custom_property(
+        evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(blessed)
+    )
+    name = (
+        evaluator_constants.BLESSED_FILE_NAME
+        if blessed
+        else evaluator_constants.NOT_BLESSED_FILE_NAME
+    )
+    _write(f"{blessing.uri}/{name}", "")
+
+
+def _write(path: str, text: str) -> None:
+    fileio.makedirs(path.rsplit("/", 1)[0])
+    with fileio.open(path, "w") as file:
+        file.write(text)
+
+
+class FairnessGateSpec(component_spec.ComponentSpec):  # type: ignore[misc]
+    """Inputs, outputs and properties of the gate."""
+
+    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
+        "config": component_spec.ExecutionParameter(type=str),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        "predictions": component_spec.ChannelParameter(type=Predictions),
+        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+    OUTPUTS = {  # noqa: RUF012
+        "verdict": component_spec.ChannelParameter(type=FairnessVerdict),
+        "blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+
+
+class FairnessGate(base_component.BaseComponent):  # type: ignore[misc]
+    """Takes the blessing away from a model that treats groups differently, or is not sound.
+
+    Args:
+      predictions: from model-scorer.
+      model_blessing: the Evaluator's.
+      config: slices, limits and what to do.
+    """
+
+    SPEC_CLASS = FairnessGateSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self, predictions: BaseChannel, model_blessing: BaseChannel, config: EvaluationConfig
+    ) -> None:
+        super().__init__(
+            spec=FairnessGateSpec(
+                predictions=predictions,
+                model_blessing=model_blessing,
+                config=json.dumps(dataclasses.asdict(config), sort_keys=True),
+                code=code_digest(
+                    "components.fairness_gate",
+                    "components.evaluation",
+                    "components.predictions.table",
+                ),
+                verdict=channel_utils.as_channel([FairnessVerdict()]),
+                blessing=channel_utils.as_channel([standard_artifacts.ModelBlessing()]),
+            )
+        )

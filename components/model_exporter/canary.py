@@ -1,0 +1,166 @@
+"""The canary: fresh processes load what will be published, as its users do, and answer.
+
+In: a SavedModel, ONNX files, a few real images. Out: nothing, or GateError. One process cannot
+import TensorFlow, as in serving: it loads each ONNX file with plain onnxruntime, decodes with
+Pillow and answers. Another loads the SavedModel as TensorFlow Serving does, by its tag `serve`, and
+calls `serving_default` with file bytes. (TFX's InfraValidator does this in TensorFlow Serving's own
+container; docs/decisions/0005 says how to add it where there is Docker.)
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from components.model_exporter.images import TestImage
+from data import contract
+from data.errors import GateError
+from data.release import VariantName
+
+Answer = dict[str, tuple[str, list[int], Any]]
+"""Output -> (dtype, shape, first value)."""
+
+REQUESTS: Final = 4
+TIMEOUT_S: Final = 300
+MAX_DIFFERENCE: Final = {"float32": 1e-4, "float16": 2e-2, "int8": 0.5}
+"""Between the two processes; the parity gate has the real limits."""
+
+# Scripts rather than modules of ours: a consumer has none of them.
+ONNX_CANARY: Final = """
+import importlib.abc, io, json, sys
+
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "keras", "tfx", "tf_keras", "tf2onnx"):
+            raise ImportError(f"the canary must not import {name}")
+
+sys.meta_path.insert(0, Blocked())
+import numpy as np, onnxruntime
+from PIL import Image
+
+request = json.loads(sys.argv[1])
+answers = {}
+for variant, path in request["variants"].items():
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    answers[variant] = []
+    for file in request["images"]:
+        pixels = np.asarray(Image.open(file).convert("RGB"))[None]
+        answer = dict(zip(names, session.run(names, {"image": pixels})))
+        answers[variant].append(
+            {name: [str(value.dtype), list(value.shape), value.tolist()[0]]
+             for name, value in answer.items()})
+print(json.dumps(answers))
+"""
+SAVED_MODEL_CANARY: Final = """
+import json, sys
+from pathlib import Path
+import tensorflow as tf
+
+request = json.loads(sys.argv[1])
+model = tf.saved_model.load(request["saved_model"], tags=["serve"])
+signature = model.signatures["serving_default"]
+answers = []
+for file in request["images"]:
+    answer = signature(image_bytes=tf.constant([Path(file).read_bytes()]))
+    answers.append({name: [value.dtype.name, value.shape.as_list(), value.numpy().tolist()[0]]
+                    for name, value in answer.items()})
+print(json.dumps({"saved_model": answers}))
+"""
+EXPECTED: Final = {
+    contract.P_MALE: "float32",
+    contract.LABEL: "int64",
+    contract.UNCERTAIN: "bool",
+}
+
+
+def check(
+    saved_model: Path, files: Mapping[VariantName, Path], images: Sequence[TestImage]
+) -> dict[str, list[dict[str, float]]]:
+    """Sends the images to every variant in fresh processes; returns variant -> answers.
+
+    Raises:
+      GateError: if a process fails, an answer is not of the contract, or the answers disagree.
+    """
+    with tempfile.TemporaryDirectory(prefix="genq-canary-") as folder:
+        paths = []
+        for image in images:
+            path = Path(folder) / Path(image.name).name
+            path.write_bytes(image.encoded)
+            paths.append(str(path))
+        variants = {variant: str(path) for variant, path in files.items()}
+        found = run(ONNX_CANARY, {"variants": variants, "images": paths}, folder) | run(
+            SAVED_MODEL_CANARY, {"saved_model": str(saved_model), "images": paths}, folder
+        )
+    answers = {variant: [_check(variant, a) for a in given] for variant, given in found.items()}
+    reference = np.array([a[contract.P_MALE] for a in answers["saved_model"]])
+    for variant in files:
+        p_male = np.array([a[contract.P_MALE] for a in answers[variant]])
+        difference = np.abs(p_male - reference)
+        if not difference.max() <= MAX_DIFFERENCE[variant]:
+            worst = images[int(difference.argmax())].name
+            raise GateError(
+                f"The canary: {variant} and the SavedModel, each in a process of its own, differ "
+                f"by {difference.max():.2g} on {worst}; accepted: {MAX_DIFFERENCE[variant]}. "
+                "Nothing was published.",
+                "The parity gate in this process saw them agree: compare the environments.",
+            )
+    return answers
+
+
+def run(script: str, request: Mapping[str, object], folder: str) -> dict[str, list[Answer]]:
+    """Runs a canary in a fresh, isolated interpreter and returns what it printed.
+
+    Raises:
+      GateError: if it fails; says what it wrote to standard error.
+    """
+    try:
+        done = subprocess.run(
+            # Isolated: neither the working directory nor PYTHONPATH lends it our modules.
+            [sys.executable, "-I", "-c", script, json.dumps(request)],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            cwd=folder,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise GateError(
+            f"The canary gave no answer in {TIMEOUT_S} s. Nothing was published."
+        ) from error
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-5:]
+        raise GateError(
+            "The canary, a fresh process that loads the model as its users do, failed with exit "
+            f"code {done.returncode}. Nothing was published. Its last words:\n" + "\n".join(last),
+            "The model works here but not there: look for what that process lacks.",
+        )
+    answers: dict[str, list[Answer]] = json.loads(done.stdout.splitlines()[-1])
+    return answers
+
+
+def _check(variant: str, answer: Answer) -> dict[str, float]:
+    """Returns output -> value of one answer.
+
+    Raises:
+      GateError: if names, dtypes, shapes or values are not those of data.contract.
+    """
+    dtypes = {name: dtype for name, (dtype, _, _) in answer.items()}
+    shapes = {tuple(shape) for _, shape, _ in answer.values()}
+    values = {name: float(value) for name, (_, _, value) in answer.items()}
+    if dtypes != EXPECTED or shapes != {(1,)} or not 0 <= values[contract.P_MALE] <= 1:
+        raise GateError(
+            f"The canary: {variant} answered {dict(answer)}; expected p_male float32 in [0, 1], "
+            "label int64 and uncertain bool, each of shape (batch,). Nothing was published.",
+        )
+    if values[contract.LABEL] != (values[contract.P_MALE] >= 0.5):
+        raise GateError(
+            f"The canary: {variant} answered a label that p_male contradicts: {values}."
+        )
+    return values

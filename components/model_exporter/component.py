@@ -1,0 +1,148 @@
+"""The node: from a blessed SavedModel to ONNX, proven equal.
+
+In: the model, its blessing, examples of `train`, `val` and `test`. Out: `exported_model` and
+`parity` (artifacts.py says what they hold). A model that is not blessed is not exported; one whose
+variants disagree raises GateError, and then nothing is published.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import (
+    Artifact,
+    BaseChannel,
+    artifact_utils,
+    channel_utils,
+    component_spec,
+    standard_artifacts,
+)
+from tfx.utils import path_utils
+
+from components.code_digest import code_digest
+from components.example_gen.artifacts import MANIFEST_CSV, SamplingManifest
+from components.model_exporter.artifacts import EXPORTED, ExportedModel, Parity
+from components.model_exporter.config import ExportConfig
+from components.model_exporter.export import export
+from data import release
+
+logger = logging.getLogger("genq.exporter")
+
+SPLITS = ("train", "val", "test")
+
+
+class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships no types
+    """Unpacks the artifacts and calls `export`."""
+
+    def Do(  # noqa: N802  # TFX's name
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Exports, if the model is blessed.
+
+        Raises:
+          GateError: see `export`.
+        """
+        blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
+        exported = artifact_utils.get_single_instance(output_dict["exported_model"])
+        verdict = artifact_utils.get_single_instance(output_dict["parity"])
+        blessed = model_utils.is_model_blessed(blessing)
+        for artifact in (exported, verdict):
+            artifact.set_int_custom_property(EXPORTED, int(blessed))
+            Path(artifact.uri).mkdir(parents=True, exist_ok=True)
+        if not blessed:
+            logger.warning("The model is not blessed: it is not exported.")
+            return
+        metadata = {}
+        if self._context and self._context.pipeline_run_id:
+            metadata["pipeline_run"] = self._context.pipeline_run_id
+        if input_dict.get("manifest"):
+            manifest = Path(artifact_utils.get_single_uri(input_dict["manifest"]))
+            metadata["sample_sha256"] = release.sha256(manifest / MANIFEST_CSV)
+        model = artifact_utils.get_single_instance(input_dict["model"])
+        uris = {s: artifact_utils.get_split_uri(input_dict["examples"], s) for s in SPLITS}
+        export(
+            Path(path_utils.serving_model_path(model.uri)),
+            {split: [f"{uri}/*"] for split, uri in uris.items()},
+            TypeAdapter(ExportConfig).validate_json(exec_properties["config"]),
+            Path(exported.uri),
+            Path(verdict.uri),
+            metadata=metadata,
+            slices=json.loads(exec_properties["slices"]),
+        )
+
+
+class ModelExporterSpec(component_spec.ComponentSpec):  # type: ignore[misc]
+    """Inputs, outputs and properties of the exporter."""
+
+    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
+        "config": component_spec.ExecutionParameter(type=str),
+        "slices": component_spec.ExecutionParameter(type=str),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "manifest": component_spec.ChannelParameter(type=SamplingManifest, optional=True),
+    }
+    OUTPUTS = {  # noqa: RUF012
+        "exported_model": component_spec.ChannelParameter(type=ExportedModel),
+        "parity": component_spec.ChannelParameter(type=Parity),
+    }
+
+
+class ModelExporter(base_component.BaseComponent):  # type: ignore[misc]
+    """Exports a blessed model to ONNX; raises GateError when the variants disagree.
+
+    Args:
+      model: from Trainer.
+      model_blessing: from Evaluator.
+      examples: splits `train` and `val` for int8, `test` to compare on.
+      config: which variants, which limits.
+      slices: attributes whose combinations are compared, e.g. (("Male",), ("Male", "Young")).
+      manifest: from example-gen; its hash goes into the ONNX files.
+    """
+
+    SPEC_CLASS = ModelExporterSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        model: BaseChannel,
+        model_blessing: BaseChannel,
+        examples: BaseChannel,
+        config: ExportConfig | None = None,
+        slices: Sequence[Sequence[str]] = (),
+        manifest: BaseChannel | None = None,
+    ) -> None:
+        super().__init__(
+            spec=ModelExporterSpec(
+                model=model,
+                model_blessing=model_blessing,
+                examples=examples,
+                manifest=manifest,
+                # Sorted, because TFX's cache compares the text.
+                config=json.dumps(dataclasses.asdict(config or ExportConfig()), sort_keys=True),
+                slices=json.dumps(slices),
+                code=code_digest(
+                    "components.model_exporter",
+                    "components.trainer.preprocessing",
+                    "components.example_files",
+                    "data.contract",
+                    "data.release",
+                ),
+                exported_model=channel_utils.as_channel([ExportedModel()]),
+                parity=channel_utils.as_channel([Parity()]),
+            )
+        )

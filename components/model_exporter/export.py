@@ -1,0 +1,221 @@
+"""Exporting: every variant is made, compared with the SavedModel, judged and tried out.
+
+In: a SavedModel and examples. Out: the ONNX files, `export.json` and `parity.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from components.model_exporter import (
+    adversarial,
+    canary,
+    float16,
+    models,
+    onnx_export,
+    parity,
+    quantization,
+)
+from components.model_exporter.artifacts import DETAILS_JSON, EXPORT_JSON, PARITY_JSON
+from components.model_exporter.config import ExportConfig
+from components.model_exporter.images import (
+    Pixels,
+    TestImage,
+    decode_pillow,
+    decode_tensorflow,
+    read_images,
+)
+from components.model_exporter.parity import Comparison
+from data import release
+from data.errors import GateError
+from data.release import VariantName
+
+logger = logging.getLogger("genq.exporter")
+
+TEST_IMAGES = "test images"
+ADVERSARIAL = "adversarial images"
+
+
+def export(
+    saved_model: Path,
+    patterns: Mapping[str, Sequence[str]],
+    config: ExportConfig,
+    exported_dir: Path,
+    parity_dir: Path,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    slices: Sequence[Sequence[str]] = (),
+) -> None:
+    """Writes all variants and the verdict on them.
+
+    Args:
+      saved_model: folder that Trainer exported.
+      patterns: split -> files of examples; `train` and `val` for int8, `test` to compare on.
+      config: which variants, which limits.
+      exported_dir: gets the ONNX files and export.json.
+      parity_dir: gets parity.json and parity_details.json.
+      metadata: goes into the ONNX files.
+      slices: attributes whose combinations are compared, e.g. (("Male",), ("Male", "Young")).
+
+    Raises:
+      GateError: if a variant is not sound, too far from the SavedModel, or does not answer in a
+        fresh process.
+    """
+    notes = make_variants(saved_model, patterns, config, exported_dir, metadata or {})
+    files = {v: exported_dir / release.ONNX_FILES[v] for v in notes}
+    images = read_images(patterns["test"], config.parity_images)
+    comparisons = compare_variants(saved_model, files, images, slices)
+    left_out: dict[str, str] = {}
+    for comparison in comparisons:
+        logger.info(
+            "%s on %d %s: p_male differs by %.1e at most, %.1e on average; equal labels %.2f %%",
+            comparison.variant,
+            comparison.images,
+            comparison.on,
+            comparison.max_difference,
+            comparison.mean_difference,
+            100 * comparison.equal_decisions,
+        )
+        try:
+            judge(comparison, config)
+        except GateError as error:
+            if not (comparison.variant == "int8" and config.int8_failure == "leave_out"):
+                raise
+            left_out["int8"] = error.problem
+            logger.warning("int8 is left out of the release. %s", error.problem)
+    if left_out:
+        files.pop("int8").unlink()
+    canary.check(saved_model, files, images[: canary.REQUESTS])
+    description = {
+        "variants": [*files],
+        "left_out": left_out,
+        "notes": notes,
+        "opset": config.opset,
+        "signatures": {
+            name: signature.model_dump()
+            for name, signature in onnx_export.signatures(saved_model).items()
+        },
+    }
+    _write_json(exported_dir / EXPORT_JSON, description)
+    every = [dataclasses.asdict(c) for c in comparisons]
+    _write_json(parity_dir / DETAILS_JSON, {"left_out": left_out, "comparisons": every})
+    on_test = {c["variant"]: c for c in every if c["on"] == TEST_IMAGES and c["variant"] in files}
+    _write_json(parity_dir / PARITY_JSON, on_test)
+
+
+def make_variants(
+    saved_model: Path,
+    patterns: Mapping[str, Sequence[str]],
+    config: ExportConfig,
+    exported_dir: Path,
+    metadata: Mapping[str, str],
+) -> dict[VariantName, dict[str, Any]]:
+    """Writes the ONNX files; returns variant -> what is to be said of it."""
+    model = onnx_export.to_onnx(saved_model, config.opset, metadata)
+    path = exported_dir / release.ONNX_FILES["float32"]
+    onnx.save(model, str(path))
+    notes: dict[VariantName, dict[str, Any]] = {"float32": {}}
+    if "float16" in config.variants:
+        half = float16.to_float16(model)
+        onnx.save(half, str(exported_dir / release.ONNX_FILES["float16"]))
+        notes["float16"] = {}
+    if "int8" in config.variants:
+        calibration, judging = quantization_images(patterns, config)
+        with tempfile.TemporaryDirectory(prefix="genq-int8-") as workdir:
+            made = quantization.quantize(
+                path,
+                exported_dir / release.ONNX_FILES["int8"],
+                calibration,
+                judging,
+                config,
+                Path(workdir),
+            )
+        logger.info(
+            "int8: %d of %d convolutions stay in float; on val, p_male differs by %.4f on average",
+            len(made.float_layers),
+            made.layers,
+            made.effect.mean_difference,
+        )
+        notes["int8"] = dataclasses.asdict(made)
+    return notes
+
+
+def quantization_images(
+    patterns: Mapping[str, Sequence[str]], config: ExportConfig
+) -> tuple[list[Pixels], list[Pixels]]:
+    """Returns (images to calibrate on, images to judge by); `test` is not touched."""
+    train = read_images(patterns["train"], config.calibration_images)
+    val = read_images(patterns["val"], config.judging_images)
+    return [decode_pillow(i.encoded) for i in train], [decode_pillow(i.encoded) for i in val]
+
+
+def compare_variants(
+    saved_model: Path,
+    files: Mapping[VariantName, Path],
+    images: Sequence[TestImage],
+    slices: Sequence[Sequence[str]],
+) -> list[Comparison]:
+    """Returns, for test and adversarial images, each variant against the SavedModel.
+
+    Decoders first: the SavedModel on the files' bytes (TensorFlow's decoder) against the SavedModel
+    on Pillow's pixels. Then each variant on Pillow's pixels, which is what serving hands it.
+    """
+    reference = models.SavedModel(saved_model)
+    odd = adversarial.adversarial_images()
+    sets = [
+        (TEST_IMAGES, [i.name for i in images], [i.encoded for i in images]),
+        (ADVERSARIAL, [name for name, _ in odd], [encoded for _, encoded in odd]),
+    ]
+    onnx_models = {v: models.onnx_model(path) for v, path in files.items()}
+    result = []
+    for on, names, encoded in sets:
+        pixels = [decode_pillow(e) for e in encoded]
+        expected = models.answers(reference, pixels)
+        decoded = models.answers(reference, [decode_tensorflow(e) for e in encoded])
+        signature = reference.encoded(encoded)
+        result += [
+            parity.compare(DECODERS, on, names, expected, decoded),
+            parity.compare(SIGNATURES, on, names, decoded, signature),
+        ]
+        for variant, model in onnx_models.items():
+            found = models.answers(model, pixels)
+            comparison = parity.compare(variant, on, names, expected, found)
+            if on == TEST_IMAGES:
+                parts = parity.compare_slices(images, slices, expected, found)
+                comparison = dataclasses.replace(comparison, slices=parts)
+            result.append(comparison)
+    return result
+
+
+DECODERS = "Pillow's decoder against TensorFlow's"
+SIGNATURES = "signature for files against signature for pixels"
+
+
+def judge(comparison: Comparison, config: ExportConfig) -> None:
+    """Raises GateError if a comparison is over the configuration's limits.
+
+    On adversarial images int8 has no limit but to answer with numbers: it is calibrated on faces.
+    """
+    limits = {
+        DECODERS: config.max_difference_decoders,
+        SIGNATURES: config.max_difference_float32,
+        "float32": config.max_difference_float32,
+        "float16": config.max_difference_float16,
+        "int8": np.nextafter(1.0, 2.0),
+    }
+    parity.judge_difference(comparison, float(limits[comparison.variant]))
+    if comparison.on == TEST_IMAGES:
+        parity.judge_decisions(comparison, config)
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")

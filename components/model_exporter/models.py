@@ -1,0 +1,65 @@
+"""The forms of the model as functions from pixels, or from files, to p_male.
+
+In: a SavedModel or an ONNX file. Out: a function. Both run as their users run them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from components.model_exporter.images import Pixels, batches
+from data import contract
+
+P = NDArray[np.float32]
+Model = Callable[[Pixels], P]
+"""uint8, (batch, height, width, 3) -> p_male, float32, (batch,)."""
+
+BATCH_SIZE = 32
+
+
+class SavedModel:
+    """The SavedModel; calling it with pixels is its signature `serving_pixels`."""
+
+    def __init__(self, path: Path) -> None:
+        # Kept: when the module is garbage, its variables are gone.
+        self._module = tf.saved_model.load(str(path))
+
+    def __call__(self, image: Pixels) -> P:
+        """uint8, (batch, height, width, 3) -> p_male, (batch,)."""
+        answer = self._module.signatures[contract.SIGNATURE_PIXELS](image=tf.constant(image))
+        p_male: P = answer[contract.P_MALE].numpy()
+        return p_male
+
+    def encoded(self, files: Sequence[bytes]) -> P:
+        """JPEG or PNG bytes -> p_male, (n,), by the signature `serving_default`."""
+        signature = self._module.signatures[contract.SIGNATURE_ENCODED]
+        parts = [
+            signature(image_bytes=tf.constant(list(files[i : i + BATCH_SIZE])))
+            for i in range(0, len(files), BATCH_SIZE)
+        ]
+        return np.concatenate([part[contract.P_MALE].numpy() for part in parts])
+
+
+def onnx_model(path: Path) -> Model:
+    """Returns an ONNX file as a function, run by plain onnxruntime on the CPU."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def run(image: Pixels) -> P:
+        [p_male] = session.run([contract.P_MALE], {contract.IMAGE: image})
+        return np.asarray(p_male, np.float32)
+
+    return run
+
+
+def answers(model: Model, images: Sequence[Pixels]) -> P:
+    """Returns p_male of each image, (n,); images of one shape are batched."""
+    result = np.full(len(images), np.nan, np.float32)
+    for indices, batch in batches(images, BATCH_SIZE):
+        result[indices] = model(batch)
+    return result

@@ -1,0 +1,174 @@
+"""The table of predictions: one row an example, that gates, report and gallery read.
+
+In: the folder that model-scorer wrote. Out: a pandas DataFrame. No TensorFlow, no TFX.
+
+Columns:
+
+- `split`, `image_id`; `image_sha256` (hex) of the encoded image; `identity` (missing where unknown)
+- `label`: what the annotators said, 0 female, 1 male. (A model's own label is p_male >= 0.5.)
+- `p_male` (float32) and `uncertain` of the candidate; `baseline_p_male` and `baseline_uncertain` of
+  the latest blessed model, missing where there is none
+- the 40 attributes, 0 or 1, as far as the data have them
+- `brightness`, `sharpness` (data.images.quality), `image_bytes`, and for each a `…_band`: "low",
+  "middle" or "high", thirds of the split
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from components.evaluation.config import QUALITIES
+from data import contract
+from data.errors import DataError
+
+SPLIT: Final = "split"
+SHA256: Final = "image_sha256"
+BASELINE_P_MALE: Final = "baseline_p_male"
+BASELINE_UNCERTAIN: Final = "baseline_uncertain"
+BANDS: Final = ("low", "middle", "high")
+
+PREDICTIONS: Final = "predictions.parquet"
+FINGERPRINTS: Final = "fingerprints.parquet"
+"""split, image_id, identity and image_sha256 of the examples of all splits, scored or not."""
+SCORING: Final = "scoring.json"
+"""Which models scored which splits, in how many forward passes; edges of the bands."""
+
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field(SPLIT, pa.string()),
+        pa.field(contract.IMAGE_ID, pa.string()),
+        pa.field(SHA256, pa.string()),
+        pa.field(contract.IDENTITY, pa.int64()),
+        pa.field(contract.LABEL, pa.int8()),
+        pa.field(contract.P_MALE, pa.float32()),
+        pa.field(contract.UNCERTAIN, pa.bool_()),
+        pa.field(BASELINE_P_MALE, pa.float32()),
+        pa.field(BASELINE_UNCERTAIN, pa.bool_()),
+        *(pa.field(name, pa.int8()) for name in contract.ATTRIBUTES),
+        pa.field(contract.BRIGHTNESS, pa.float32()),
+        pa.field(contract.SHARPNESS, pa.float32()),
+        pa.field(contract.IMAGE_BYTES, pa.int32()),
+    ]
+)
+"""The columns as stored; bands are added on reading."""
+FINGERPRINT_SCHEMA: Final = pa.schema(
+    [
+        pa.field(SPLIT, pa.string()),
+        pa.field(contract.IMAGE_ID, pa.string()),
+        pa.field(contract.IDENTITY, pa.int64()),
+        pa.field(SHA256, pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What is in the folder.
+
+    Attributes:
+      table: all scored splits, sorted by split and image_id.
+      scoring: content of scoring.json.
+    """
+
+    table: pd.DataFrame
+    scoring: dict[str, Any]
+
+    def split(self, name: str) -> pd.DataFrame:
+        """Returns the rows of one split.
+
+        Raises:
+          DataError: if the split was not scored.
+        """
+        rows = self.table[self.table[SPLIT] == name]
+        if rows.empty:
+            scored = ", ".join(sorted(self.table[SPLIT].unique())) or "none"
+            raise DataError(
+                f"There are no predictions for the split {name!r}; scored: {scored}.",
+                "The split is empty, or model-scorer was not asked to score it.",
+            )
+        return rows.reset_index(drop=True)
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether a baseline scored the same examples."""
+        return bool(self.table[BASELINE_P_MALE].notna().all())
+
+
+def load(folder: str | Path) -> Predictions:
+    """Reads the predictions.
+
+    Raises:
+      DataError: if they are missing or damaged.
+    """
+    folder = Path(folder)
+    try:
+        table = pq.read_table(folder / PREDICTIONS).to_pandas()
+        scoring = json.loads((folder / SCORING).read_text())
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise DataError(
+            f"{folder}: the predictions cannot be read: {error}.",
+            "Run the pipeline again; model-scorer writes them.",
+        ) from error
+    return Predictions(add_bands(table), scoring)
+
+
+def load_fingerprints(folder: str | Path) -> pd.DataFrame:
+    """Returns split, image_id, identity and image_sha256 of all splits.
+
+    Raises:
+      DataError: if the file is missing or damaged.
+    """
+    path = Path(folder) / FINGERPRINTS
+    try:
+        table: pd.DataFrame = pq.read_table(path).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read: {error}.", "Run the pipeline again.") from error
+    return table
+
+
+def band_edges(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Returns the two values that cut the split in thirds."""
+    low, high = np.quantile(values, (1 / 3, 2 / 3))
+    return float(low), float(high)
+
+
+def bands(values: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Returns the band of each value; (n,). All are "middle" where all are equal."""
+    low, high = band_edges(values)
+    index = np.where(values < low, 0, np.where(values <= high, 1, 2))
+    return np.asarray(BANDS, object)[index]
+
+
+def add_bands(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the table with a `…_band` column for each quality, per split."""
+    table = table.sort_values([SPLIT, contract.IMAGE_ID], ignore_index=True)
+    for quality in QUALITIES:
+        if quality not in table:
+            continue
+        column = np.empty(len(table), object)
+        for split in table[SPLIT].unique():
+            rows = (table[SPLIT] == split).to_numpy()
+            column[rows] = bands(table.loc[rows, quality].to_numpy(np.float64))
+        table[band_name(quality)] = column
+    return table
+
+
+def band_name(key: str) -> str:
+    """Returns the column a slice's key stands for: "brightness" -> "brightness_band"."""
+    return f"{key}_band" if key in QUALITIES else key
+
+
+def slice_columns(keys: Sequence[str]) -> list[str]:
+    """Returns the columns of a slice's keys."""
+    return [band_name(key) for key in keys]

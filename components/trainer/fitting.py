@@ -1,0 +1,198 @@
+"""Training one phase: the recipe, the best weights, and a state on disk after every epoch.
+
+In: the part of the network that trains, and where its inputs come from. Out: that part, trained in
+place; rows of history.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.trainer.batches import Source, plain_batches, training_batches
+from components.trainer.calibration import Floats, nll
+from components.trainer.config import TrainerConfig
+from components.trainer.training_state import EpochRow, TrainingState, assign, values
+
+logger = logging.getLogger("genq.trainer")
+
+
+def fit_phase(
+    model: keras.Model,
+    phase: str,
+    train: Source,
+    val: Source,
+    config: TrainerConfig,
+    *,
+    state: TrainingState,
+    state_file: Path,
+    watch: Callable[[TrainingState], None],
+    strategy: tf.distribute.Strategy,
+) -> None:
+    """Trains `model` in place, from where `state` left off.
+
+    With early stopping, `model` has the weights of the phase's best epoch on `val` afterwards;
+    without, those of the last.
+
+    `freeze` has set which layers train. `state` is changed in place, written to `state_file` and
+    handed to `watch` after every epoch.
+    """
+    epochs = config.epochs(phase)
+    if state.phase != phase:
+        state.phase, state.epochs_done, state.finished = phase, 0, False
+        state.best_epoch, state.best_val_loss, state.best = 0, float("inf"), []
+    elif not state.finished:
+        logger.info("%s goes on after epoch %d of %d", phase, state.epochs_done, epochs)
+    if state.finished:
+        assign(model.variables, state.variables)
+        return
+    batches, steps = training_batches(
+        train, config, phase=phase, first_epoch=state.epochs_done, epochs=epochs
+    )
+    with strategy.scope():
+        compile_recipe(model, config, phase, steps * epochs)
+        if state.epochs_done:
+            model.optimizer.build(model.trainable_variables)
+            assign(model.variables, state.variables)
+            assign(model.optimizer.variables, state.optimizer)
+    validation = Validation(model, val, config.batch_size)
+    keep = Keep(state, state_file, watch, validation, config.early_stopping_epochs, epochs)
+    if not keep.over:
+        model.fit(
+            batches,
+            steps_per_epoch=steps,
+            initial_epoch=state.epochs_done,
+            epochs=epochs,
+            callbacks=[keep],
+            verbose=0,
+            shuffle=False,
+        )
+    if state.best:
+        assign(model.variables, state.best)
+        logger.info("%s: keeps the weights of epoch %d", phase, state.best_epoch)
+    state.finished = True
+    state.variables, state.optimizer, state.best = values(model.variables), [], []
+    state.save(state_file)
+
+
+def compile_recipe(model: keras.Model, config: TrainerConfig, phase: str, steps: int) -> None:
+    """Compiles with AdamW, warm-up and cosine decay over all `steps`; see TrainerConfig."""
+    warmup = int(config.warmup_fraction * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, steps - warmup),
+        warmup_target=config.learning_rate(phase),
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+    # As Loshchilov & Hutter and timm do it: no decay of biases and normalisation parameters.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    model.compile(
+        optimizer,
+        keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
+        metrics=[keras.metrics.MeanMetricWrapper(is_correct, name="accuracy")],
+        # On CPUs XLA is no faster than oneDNN (docs/field-log.md), and takes long to compile.
+        jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+    )
+
+
+def is_correct(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """(batch, 1) each -> float32 (batch, 1); labels mixed by MixUp count as the nearer class."""
+    return tf.cast(tf.equal(labels > 0.5, logits > 0.0), tf.float32)
+
+
+class Validation:
+    """What a model says of examples as they are.
+
+    Not Keras' `evaluate`: that fails where the last batch leaves one of several devices without an
+    example, and its loss contains the label smoothing of training.
+    """
+
+    def __init__(self, model: keras.Model, source: Source, batch: int) -> None:
+        self._labels = source.labels.astype(np.float64)
+        self._batches = plain_batches(source, batch)
+
+        @tf.function(input_signature=self._batches.element_spec[:1])  # type: ignore[untyped-decorator]
+        def forward(inputs: tf.Tensor) -> tf.Tensor:
+            return model(inputs, training=False)
+
+        self._forward = forward
+
+    def predict(self) -> tuple[Floats, Floats]:
+        """Returns (logits, labels), each (n,), in the source's order; one forward pass."""
+        logits = [self._forward(inputs).numpy()[:, 0] for inputs, _ in self._batches]
+        return np.concatenate(logits).astype(np.float64), self._labels
+
+    def metrics(self) -> dict[str, float]:
+        """Returns the history's figures: binary cross entropy in nats, and accuracy."""
+        logits, labels = self.predict()
+        return {
+            "val_accuracy": float(np.mean((logits > 0) == (labels > 0.5))),
+            "val_loss": nll(logits, labels),
+        }
+
+
+class Keep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
+    """Early stopping, history and state: Keras' own callbacks for these forget when killed."""
+
+    def __init__(
+        self,
+        state: TrainingState,
+        file: Path,
+        watch: Callable[[TrainingState], None],
+        validation: Validation,
+        patience: int,
+        epochs: int,
+    ) -> None:
+        super().__init__()
+        self._state, self._file, self._watch = state, file, watch
+        self._validation = validation
+        self._patience, self._epochs = patience, epochs
+        self._started_s = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether the phase has had all its epochs, or enough without improvement."""
+        waited = self._state.epochs_done - self._state.best_epoch
+        stopped = bool(self._patience and self._state.epochs_done and waited >= self._patience)
+        return stopped or self._state.epochs_done >= self._epochs
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes the time."""
+        self._started_s = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Brings the state up to date, writes it, says a line, and stops if it is time."""
+        state = self._state
+        metrics = {name: float((logs or {})[name]) for name in ("accuracy", "loss")}
+        metrics |= self._validation.metrics()
+        rate = float(self.model.optimizer.learning_rate)
+        state.history.append(EpochRow(state.phase, epoch + 1, **metrics, learning_rate=rate))
+        state.epochs_done = epoch + 1
+        state.variables = values(self.model.variables)
+        state.optimizer = values(self.model.optimizer.variables)
+        if metrics["val_loss"] < state.best_val_loss:
+            state.best_val_loss, state.best_epoch = metrics["val_loss"], epoch + 1
+            state.best = state.variables if self._patience else []
+        state.save(self._file)
+        logger.info(
+            "%s epoch %d/%d: loss %.3f, accuracy %.3f; val loss %.3f, val accuracy %.3f (%.1f s)",
+            state.phase,
+            epoch + 1,
+            self._epochs,
+            metrics["loss"],
+            metrics["accuracy"],
+            metrics["val_loss"],
+            metrics["val_accuracy"],
+            time.monotonic() - self._started_s,
+        )
+        self._watch(state)
+        if self.over:
+            self.model.stop_training = True

@@ -1,0 +1,59 @@
+"""What to compute with: numbers, devices and determinism, chosen by what the machine has."""
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from components.trainer.config import TrainerConfig
+from data.errors import ConfigError
+
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+"""Linux CPU flags under which oneDNN computes bfloat16 in hardware."""
+
+
+def choose_precision(asked: str) -> str:
+    """Returns a Keras dtype policy name; "auto" is resolved, anything else returned as it is.
+
+    GPUs of compute capability 8.0 and above compute bfloat16; older ones (7.x) float16.
+    """
+    if asked != "auto":
+        return asked
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        major, _ = tf.config.experimental.get_device_details(gpus[0])["compute_capability"]
+        return "mixed_bfloat16" if major >= 8 else "mixed_float16" if major >= 7 else "float32"
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+    return "mixed_bfloat16" if flags & BFLOAT16_FLAGS else "float32"
+
+
+def choose_strategy(batch_size: int) -> tf.distribute.Strategy:
+    """Returns how a batch is spread: over all GPUs, or all logical CPUs where there is no GPU.
+
+    A process has one logical CPU unless it asked TensorFlow for more. The batch is the global one:
+    each device takes its part, so the recipe is the same on one device and on eight.
+
+    Raises:
+      ConfigError: if the devices cannot share the batch evenly.
+    """
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) == 1:
+        return tf.distribute.get_strategy()
+    if batch_size % len(devices):
+        raise ConfigError(
+            f"trainer.batch_size is {batch_size}; {len(devices)} devices cannot share it evenly.",
+            f"Set trainer.batch_size to a multiple of {len(devices)}, or hide devices "
+            "(CUDA_VISIBLE_DEVICES=0).",
+        )
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def seed_everything(config: TrainerConfig) -> None:
+    """Seeds Python, NumPy and TensorFlow; with `deterministic`, also fixes every operation's order.
+
+    TensorFlow can switch determinism on but not off again: it lasts as long as the process.
+    """
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
