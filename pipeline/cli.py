@@ -1,0 +1,131 @@
+"""`genq …`: parses, builds the configuration, calls, shows.
+
+Nothing heavy is imported before a command needs it: `genq --help` answers at once.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import cli_data, cli_doctor, cli_predict, cli_releases, cli_report, cli_serve
+
+app = typer.Typer(
+    name="genq",
+    help="Train, judge and ship a face-appearance model with TFX.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the full log as it comes.")]
+
+
+@app.callback()
+def genq(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+) -> None:
+    """Train, judge and ship a face-appearance model with TFX."""
+    context.obj = {"debug": debug}
+
+
+@app.command()
+def run(
+    preset: Annotated[
+        str, typer.Option(help="demo, celeba or celeba_full; see pipeline/config.py.")
+    ] = "demo",
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with the settings that differ from the preset.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with CelebA's files; the same as data.root.")
+    ] = None,
+    workdir: Annotated[
+        Path | None, typer.Option(help="Where metadata, artifacts, logs and releases go.")
+    ] = None,
+    allow_smaller: Annotated[
+        bool,
+        typer.Option(
+            "--allow-smaller",
+            help="Where a class has too few, take what there is (sampling.allow_smaller).",
+        ),
+    ] = False,
+    accept_anomaly: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help='Let one anomaly through, by feature, kind or "feature:kind", and record it; may '
+            "be repeated.",
+        ),
+    ] = None,
+    require_approval: Annotated[
+        bool,
+        typer.Option(
+            "--require-approval",
+            help="Publish only what a reviewer approved (release.require_approval).",
+        ),
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run the whole pipeline, from the data set to a published release."""
+    from pipeline.config import load
+    from pipeline.console import quiet
+
+    shortcuts = {
+        "data.root": data and json.dumps(str(data)),
+        "workdir": workdir and json.dumps(str(workdir)),
+        "sampling.allow_smaller": allow_smaller and "true",
+        "data.accept_anomalies": accept_anomaly and json.dumps(accept_anomaly),
+        "release.require_approval": require_approval and "true",
+    }
+    settings = load(
+        preset,
+        config,
+        [*(overrides or []), *(f"{key}={value}" for key, value in shortcuts.items() if value)],
+    )
+    log_file = Path(settings.workdir) / "logs" / time.strftime("%Y%m%dT%H%M%S.log")
+    with quiet(log_file, verbose=verbose) as console:
+        from pipeline.cli_run import run_and_show
+
+        run_and_show(settings, console, log_file)
+
+
+# In the order in which a person comes to need them: run, look, serve.
+app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_releases.app, name="releases")
+cli_report.register(app)
+cli_predict.register(app)
+cli_serve.register(app)
+cli_doctor.register(app)
+
+
+def main() -> None:
+    """Runs the command line; a GenqError becomes a message and an exit code, not a traceback."""
+    from data.errors import GenqError
+
+    try:
+        app()
+    except GenqError as error:
+        if "--debug" in sys.argv:
+            raise
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(stderr=True)
+        # Not wrapped, so that paths and commands can be copied.
+        console.print(Text(f"Error: {error.problem}", style="bold red"), soft_wrap=True)
+        if error.remedy:
+            console.print(Text(error.remedy), soft_wrap=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

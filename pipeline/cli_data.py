@@ -1,0 +1,162 @@
+"""`genq data …`: obtain a data set, draw a look-alike, look at one.
+
+In: options. Out: lines a person reads. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from data.synthetic import SyntheticConfig
+
+app = typer.Typer(help="Obtain, draw and inspect data sets.", no_args_is_help=True)
+
+Root = Annotated[str, typer.Argument(help="Folder or URI with a copy of CelebA.")]
+
+
+@app.command()
+def synthesize(
+    root: Annotated[Path, typer.Argument(help="Folder to write; must be empty or its own.")],
+    images: Annotated[int, typer.Option(min=1, help="Number of images.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    shuffle_labels: Annotated[
+        bool, typer.Option(help="Permute Male among the images: nothing can be learnt.")
+    ] = False,
+) -> None:
+    """Draw a CelebA look-alike in the official layout."""
+    from rich.console import Console
+
+    from data.synthetic import SyntheticConfig
+
+    config = SyntheticConfig(num_images=images, seed=seed, shuffle_labels=shuffle_labels)
+    synthesize_with_progress(root, config, Console())
+
+
+def synthesize_with_progress(root: Path, config: SyntheticConfig, console: Console) -> None:
+    """Draws the look-alike, unless it is there already.
+
+    Raises:
+      DataError: if the folder holds something else.
+    """
+    from rich.progress import Progress
+
+    from data.synthetic import is_complete, synthesize
+
+    if is_complete(root, config):
+        console.print(f"{root}: {config.num_images} images are there already.", soft_wrap=True)
+        return
+    with Progress(console=console) as progress:
+        task = progress.add_task(f"Drawing {config.num_images} faces", total=config.num_images)
+        synthesize(root, config, on_image=lambda n: progress.advance(task, n))
+    console.print(f"{root}: drew {config.num_images} images.", soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    root: Root,
+    check_images: Annotated[
+        bool, typer.Option("--check-images", help="Read every image and check that it is sound.")
+    ] = False,
+) -> None:
+    """Tell what a copy of CelebA holds, and what is wrong with it."""
+    from rich.console import Console
+
+    from data.inspect import inspect as look
+    from data.inspect import render
+
+    inspection = look(root, check_images=check_images)
+    render(inspection, Console())
+    if inspection.problems:
+        raise typer.Exit(code=3)
+
+
+@app.command()
+def audit(
+    root: Root,
+    leave_out: Annotated[
+        Path | None,
+        typer.Option(help="Write a file for `genq run --config` that leaves out what was found."),
+    ] = None,
+) -> None:
+    """Look for duplicates across splits, and for people whose labels contradict each other."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from data.audit import audit as look
+    from data.audit import leave_out_yaml, render
+
+    console = Console()
+    with Progress(console=console) as progress:
+        task = progress.add_task("Reading images", total=None)
+        found = look(root, on_images=lambda n: progress.advance(task, n))
+    render(found, console)
+    if leave_out is not None:
+        ids = found.leave_out()
+        leave_out.write_text(leave_out_yaml(ids))
+        console.print(f"{leave_out}: leaves out {len(ids)} images.", soft_wrap=True)
+
+
+@app.command()
+def fetch(
+    root: Annotated[Path, typer.Argument(help="Folder for the files.")] = Path("data/celeba"),
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="You have read CelebA's terms and agree.")
+    ] = False,
+) -> None:
+    """Obtain CelebA: resumes, verifies, and takes files that are there already."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from data.fetch import TERMS
+    from data.fetch import fetch as bring
+
+    console = Console()
+    console.print(TERMS, style="dim")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        tasks = {}
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=total)
+            progress.update(tasks[name], completed=done, total=total)
+
+        fetched = bring(root, accept_licence=accept_licence, on_progress=show)
+    console.print(
+        f"{root}: fetched {', '.join(fetched)}; all files are verified."
+        if fetched
+        else f"{root}: all files are there and verified.",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def schema(
+    update: Annotated[
+        Path, typer.Option(help="Output folder of statistics-gen; proposes a change as a diff.")
+    ],
+) -> None:
+    """Propose how data/schema.pbtxt would have to change to accept a run's data."""
+    from rich.console import Console
+    from rich.syntax import Syntax
+
+    from components.schema_update import propose
+
+    diff = propose(Path(__file__).parents[1] / "data" / "schema.pbtxt", update)
+    console = Console()
+    if not diff:
+        console.print("The data agree with data/schema.pbtxt: nothing to change.")
+        return
+    console.print(Syntax(diff, "diff") if console.is_terminal else diff, markup=False)
+    console.print("Review it, and make the change in data/schema.pbtxt by hand.", soft_wrap=True)

@@ -1,0 +1,254 @@
+"""`genq releases …`: list, show, verify, promote, roll back, prune and reproduce releases.
+
+In: the directory of a model's releases. Out: lines a person reads, or JSON. Imports TensorFlow for
+`reproduce` only.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data import release
+from data.errors import ReleaseError
+
+app = typer.Typer(help="List, verify, promote, roll back and prune releases.", no_args_is_help=True)
+
+Models = Annotated[
+    Path,
+    typer.Option(
+        "--models",
+        envvar="GENQ_MODELS",
+        help="Directory of a model's releases: <serving_dir>/<model_name>.",
+    ),
+]
+Version = Annotated[str, typer.Argument(help='A version, "current" or "latest".')]
+DEFAULT = Path("runs/demo/serving/gender")
+
+
+def resolve(models: Path, version: str) -> Path:
+    """Returns a release's directory.
+
+    Raises:
+      ReleaseError: if there is no such release; says which there are.
+    """
+    if version == "current":
+        return release.current_release(models)
+    published = release.versions(models)
+    if version == "latest" and published:
+        return models / str(published[-1])
+    if version.isdecimal() and int(version) in published:
+        return models / version
+    raise ReleaseError(
+        f"{models} holds no release {version}.",
+        f"Published: {', '.join(map(str, published)) or 'none'}.",
+    )
+
+
+def size_bytes(release_dir: Path) -> int:
+    """Returns the size of all files of a release."""
+    return sum(path.stat().st_size for path in release_dir.rglob("*") if path.is_file())
+
+
+@app.command("list")
+def list_(models: Models = DEFAULT) -> None:
+    """Show every release: date, accuracy, worst slice, size, and which one readers use."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    published = release.versions(models)
+    if not published:
+        console.print(f"{models} holds no release.", soft_wrap=True)
+        return
+    current = release.current_release(models)
+    pinned = release.pinned_version(models) is not None
+    table = Table(title=str(models), title_justify="left")
+    for column in ("version", "created", "accuracy", "worst slice", "MB", "state"):
+        table.add_column(column)
+    for version in reversed(published):
+        folder = models / str(version)
+        state = ("pinned" if pinned else "current") if folder == current else ""
+        size = f"{size_bytes(folder) / 1e6:.0f}"
+        try:
+            info = release.read_release(folder)
+        except ReleaseError:
+            table.add_row(str(version), "", "", "", size, "damaged")
+            continue
+        accuracy = info.metrics.overall.get("accuracy")
+        worst = min(info.metrics.slices, key=lambda s: s.accuracy.value, default=None)
+        table.add_row(
+            str(version),
+            info.created,
+            _metric(accuracy),
+            f"{worst.name}: {_metric(worst.accuracy)}" if worst else "",
+            size,
+            state,
+        )
+    console.print(table)
+
+
+def _metric(metric: release.Metric | None) -> str:
+    if metric is None:
+        return ""
+    if metric.low is None or metric.high is None:
+        return f"{metric.value:.3f}"
+    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
+
+
+@app.command()
+def show(version: Version = "current", models: Models = DEFAULT) -> None:
+    """Print a release's release.json."""
+    info = release.read_release(resolve(models, version))
+    typer.echo(info.model_dump_json(indent=2))
+
+
+@app.command()
+def verify(
+    versions: Annotated[list[str] | None, typer.Argument(help="Default: all.")] = None,
+    signature_command: Annotated[
+        str,
+        typer.Option(
+            envvar="GENQ_SIGNATURE_COMMAND",
+            help='Checks the signature, too: e.g. "cosign verify-blob --key k.pub --signature '
+            '{signature} {file}".',
+        ),
+    ] = "",
+    models: Models = DEFAULT,
+) -> None:
+    """Compare every file with its checksum; exit code 6 when one differs."""
+    folders = [resolve(models, v) for v in versions or map(str, release.versions(models))]
+    if not folders:
+        raise ReleaseError(f"{models} holds no release.", "Name another directory: --models DIR.")
+    found = []
+    for folder in folders:
+        problems = release.problems(folder)
+        if signature_command and not problems:
+            release.run_signer(signature_command, folder)
+        typer.echo(f"{folder.name}: {'as published' if not problems else 'DAMAGED'}")
+        found += [f"{folder.name}/{problem}" for problem in problems]
+    if found:
+        raise ReleaseError(
+            "Files are not as they were published:\n  " + "\n  ".join(found),
+            "Do not use these releases. `genq releases rollback`, and push again.",
+        )
+
+
+@app.command()
+def promote(version: Version, models: Models = DEFAULT) -> None:
+    """Make readers use a release; "latest" makes them follow the newest again."""
+    folder = resolve(models, version)
+    release.verify(folder)
+    release.pin(models, None if version == "latest" else int(folder.name))
+    how = "Readers follow the newest" if version == "latest" else "Pinned"
+    typer.echo(f"{how}: {folder.name}.")
+
+
+@app.command()
+def rollback(models: Models = DEFAULT) -> None:
+    """Pin the newest sound release that is older than the current one."""
+    current = int(release.current_release(models).name)
+    skipped = []
+    for version in reversed([v for v in release.versions(models) if v < current]):
+        try:
+            release.verify(models / str(version))
+            release.read_release(models / str(version))
+        except ReleaseError:
+            skipped.append(str(version))
+            continue
+        release.pin(models, version)
+        note = f" (damaged and passed over: {', '.join(skipped)})" if skipped else ""
+        typer.echo(f"Rolled back from {current} to {version}{note}; promote latest undoes it.")
+        return
+    raise ReleaseError(
+        f"{models} holds no sound release older than {current}.",
+        f"Damaged: {', '.join(skipped)}." if skipped else "There is nothing to roll back to.",
+    )
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="So many of the newest stay.")] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    models: Models = DEFAULT,
+) -> None:
+    """Remove old releases; never the one that readers use, nor a newer one."""
+    published = release.versions(models)
+    if not published:
+        typer.echo("Nothing to remove.")
+        return
+    current = int(release.current_release(models).name)
+    old = [v for v in published[:-keep] if v < current]
+    for version in old:
+        typer.echo(f"{'Would remove' if dry_run else 'Removing'} {version}")
+        if not dry_run:
+            # Out of sight by one rename; a reader never sees half a release.
+            grave = models / f".pruned-{version}"
+            (models / str(version)).rename(grave)
+            shutil.rmtree(grave)
+    if not old:
+        typer.echo("Nothing to remove.")
+
+
+@app.command()
+def reproduce(
+    version: Version = "current",
+    models: Models = DEFAULT,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The data set it was made of. Default: the look-alike, drawn again."),
+    ] = None,
+    workdir: Annotated[
+        Path, typer.Option(help="Where the new run goes; it has to be empty.")
+    ] = Path("runs/reproduced"),
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Go on although code or packages differ.")
+    ] = False,
+) -> None:
+    """Build a release again from what it says of itself, and compare the two.
+
+    Ends with 1 if something differs. Bits differ unless it was trained with trainer.deterministic.
+    """
+    import time
+
+    from pipeline import reproduce as again
+    from pipeline.console import quiet
+
+    before = resolve(models, version)
+    release.verify(before)
+    info = release.read_release(before)
+    config = again.recorded_config(info, workdir, data)
+    if not anyway:
+        again.require_same_sources(info)
+    if workdir.exists() and any(workdir.iterdir()):
+        raise ReleaseError(
+            f"{workdir} is not empty: a cached node would be no reproduction.",
+            "Remove it, or name another: --workdir DIR.",
+        )
+    log_file = workdir / "logs" / time.strftime("%Y%m%dT%H%M%S.log")
+    with quiet(log_file, verbose=False) as console:
+        from rich.table import Table
+
+        from pipeline.cli_run import run_and_show
+
+        run_and_show(config, console, log_file)
+        published = release.versions(config.serving_dir / info.model_name)
+        if not published:
+            raise ReleaseError(
+                f"The new run of release {info.version} published nothing.",
+                f"Its report says why; the log is {log_file}.",
+            )
+        now = config.serving_dir / info.model_name / str(published[-1])
+        examples = max((workdir / "pipeline/example-gen/examples").iterdir())
+        rows = again.compare(before, now, examples)
+        table = Table(title=f"{info.version}, and made again", title_justify="left")
+        for column in ("", "before", "now", ""):
+            table.add_column(column)
+        for row in rows:
+            table.add_row(row.what, row.before, row.now, "equal" if row.equal else "differs")
+        console.print(table)
+    if not all(row.equal for row in rows):
+        raise typer.Exit(1)

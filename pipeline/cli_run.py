@@ -1,0 +1,102 @@
+"""`genq run`: makes the demo's data when needed, runs the pipeline and shows it.
+
+In: a PipelineConfig and a console. Out: lines a person reads.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.cli_data import synthesize_with_progress
+from pipeline.config import PipelineConfig
+
+if TYPE_CHECKING:
+    from pipeline.summary import Summary
+
+SHOWN_SLICES: Final = 12
+"""Rows of the closing table, overall included; the report has all."""
+
+
+def run_and_show(config: PipelineConfig, console: Console, log_file: Path) -> None:
+    """Runs the pipeline of `config`.
+
+    Raises:
+      GenqError: whatever went wrong that the user can mend.
+    """
+    started_s = time.monotonic()
+    _line(
+        console, f"{config.name}: data {config.data_root}, work {Path(config.workdir).absolute()}"
+    )
+    _line(console, f"Full log: {log_file}", style="dim")
+    if not config.data.root:
+        synthesize_with_progress(config.data_root, config.data.synthetic, console)
+
+    with console.status("Loading TensorFlow and TFX"):
+        from pipeline.pipeline import create_pipeline
+        from pipeline.run_local import NodeResult, Outcome, Progress, run
+        from pipeline.summary import summarize
+    pipeline = create_pipeline(config)
+    total = len(pipeline.components)
+    count = 0
+
+    def started(node_id: str) -> None:
+        nonlocal count
+        count += 1
+        _line(console, f"[{count}/{total}] {node_id}", style="bold")
+
+    def ended(result: NodeResult) -> None:
+        how = "cached" if result.outcome is Outcome.CACHED else f"done in {result.seconds:.1f} s"
+        _line(console, f"       {how}", style="green")
+
+    run_id, _ = run(pipeline, Progress(started, ended))
+    summary = summarize(pipeline.metadata_connection_config, run_id)
+    show(summary, config, console)
+    _line(console, f"Finished in {time.monotonic() - started_s:.0f} s.", style="dim")
+
+
+def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
+    """Prints the slices, the verdict, where things are, and what to type next."""
+    _line(console, f"Data: {summary.data}.")
+    table = Table(title="Accuracy on the test split, worst slice first", title_justify="left")
+    table.add_column("slice")
+    for column in ("examples", "accuracy", "95 % interval"):
+        table.add_column(column, justify="right")
+    for s in summary.slices[:SHOWN_SLICES]:
+        interval = f"{s.low:.3f} to {s.high:.3f}"
+        table.add_row(s.name, str(s.count), f"{s.accuracy:.3f}", interval)
+    console.print(table)
+    if (hidden := len(summary.slices) - SHOWN_SLICES) > 0:
+        _line(console, f"{hidden} more slices, all of them better, are in the report.")
+    against = f", compared with {summary.baseline}" if summary.baseline else ", no earlier model"
+    _line(console, f"AUC {summary.auc:.3f}{against}.")
+    if summary.blessed:
+        _line(console, "Blessed: every threshold was reached.", style="bold green")
+    else:
+        _line(console, "Not blessed, so nothing was published:", style="bold red")
+        for failure in summary.failures:
+            _line(console, f"  {failure}")
+    _line(console, f"Report:     {summary.report}", style="bold")
+    _line(console, f"Evaluation: {summary.evaluation}")
+    if summary.release:
+        _line(console, f"Release:    {summary.release}", style="bold")
+    _line(console, "These labels say how a face appears to annotators, not who somebody is.")
+    _line(console, "Next:", style="bold")
+    _line(
+        console, f"  genq dashboard --workdir {shlex.quote(config.workdir)}   all runs, decisions"
+    )
+    _line(
+        console, f"  genq data inspect {shlex.quote(str(config.data_root))}   what is in the data"
+    )
+    _line(console, "  genq run --help                  your own data, other settings")
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    """Prints text as it is: no markup, no wrapping of paths."""
+    console.print(Text(text, style=style), soft_wrap=True)

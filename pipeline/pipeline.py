@@ -1,0 +1,198 @@
+"""The graph, in the order the data takes.
+
+In: a PipelineConfig. Out: a TFX pipeline. Reads like the diagram of docs (and design) draws it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from tfx import v1 as tfx
+from tfx.orchestration import metadata
+
+from components.approval import ApprovalGate, decision_resolver
+from components.baseline_resolver import baseline_resolver
+from components.code_digest import code_digest
+from components.evaluation_report.component import EvaluationReporter
+from components.example_gen.component import CelebAExampleGen
+from components.fairness_gate import FairnessGate
+from components.model_exporter.component import ModelExporter
+from components.predictions.component import ModelScorer
+from components.previous_statistics import previous_statistics
+from components.release_pusher.component import ReleasePusher
+from components.schema_importer import SchemaImporter
+from components.trainer.config import TrainerConfig
+from components.validation_gate import ValidationGate
+from data import contract
+from pipeline.config import PipelineConfig, recorded
+from pipeline.evaluation import eval_config
+
+SCHEMA = Path(__file__).parent.parent / "data" / "schema.pbtxt"
+
+
+def create_pipeline(config: PipelineConfig) -> tfx.dsl.Pipeline:
+    """Returns the pipeline: from CelebA's files to a published release."""
+    workdir = Path(config.workdir).absolute()
+
+    example_gen = CelebAExampleGen(
+        data_root=str(config.data_root),
+        sampling=config.sampling,
+        faults=config.data.faults,
+        shards=config.data.shards,
+    ).with_id("example-gen")
+
+    schema_importer = SchemaImporter(SCHEMA).with_id("schema-importer")
+
+    # The schema calls the image an image: its bytes are not counted as strings.
+    statistics_gen = tfx.components.StatisticsGen(
+        examples=example_gen.outputs["examples"],
+        schema=schema_importer.outputs["schema"],
+    ).with_id("statistics-gen")
+
+    example_validator = tfx.components.ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema_importer.outputs["schema"],
+    ).with_id("example-validator")
+
+    previous = previous_statistics(statistics_gen.outputs["statistics"])
+
+    validation_gate = ValidationGate(
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema_importer.outputs["schema"],
+        anomalies=example_validator.outputs["anomalies"],
+        previous_statistics=previous.outputs["previous"],
+        accept_anomalies=config.data.accept_anomalies,
+    ).with_id("validation-gate")
+
+    training: dict[str, Any] = {
+        "examples": example_gen.outputs["examples"],
+        "train_args": tfx.proto.TrainArgs(splits=["train"]),
+        "eval_args": tfx.proto.EvalArgs(splits=["val"]),
+    }
+    training_config = {
+        "trainer": TypeAdapter(TrainerConfig).dump_json(config.trainer).decode(),
+        "code": code_digest("components.trainer", "components.example_files", "data.contract"),
+        "cache_dir": str(workdir / "cache"),
+    }
+    tuner = None
+    if config.tuner.trials:
+        tuner = tfx.components.Tuner(
+            tuner_fn="components.trainer.tuner.tuner_fn",
+            custom_config={**training_config, "trials": config.tuner.trials},
+            **training,
+        ).with_id("tuner")
+        tuner.add_upstream_node(validation_gate)
+
+    trainer = tfx.components.Trainer(
+        run_fn="components.trainer.run_fn.run_fn",
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
+        custom_config=training_config,
+        **training,
+    ).with_id("trainer")
+    # Nothing trains on data that the gate refused; the gate raises, so an edge is enough.
+    trainer.add_upstream_node(validation_gate)
+
+    resolver = baseline_resolver(trainer.outputs["model"])
+
+    # The only pass of the networks over test; everybody after it reads the predictions.
+    model_scorer = ModelScorer(
+        examples=example_gen.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=resolver.outputs["model"],
+    ).with_id("model-scorer")
+
+    evaluator = tfx.components.Evaluator(
+        examples=model_scorer.outputs["scored_examples"],
+        model=trainer.outputs["model"],
+        baseline_model=resolver.outputs["model"],
+        eval_config=eval_config(config.evaluation),
+        example_splits=["test"],
+    ).with_id("evaluator")
+
+    fairness_gate = FairnessGate(
+        predictions=model_scorer.outputs["predictions"],
+        model_blessing=evaluator.outputs["blessing"],
+        config=config.evaluation,
+    ).with_id("fairness-gate")
+
+    model_exporter = ModelExporter(
+        model=trainer.outputs["model"],
+        model_blessing=fairness_gate.outputs["blessing"],
+        examples=example_gen.outputs["examples"],
+        manifest=example_gen.outputs["manifest"],
+        config=config.export,
+        # Quality bands are cut on the predictions; the exporter reads attributes of the examples.
+        slices=[k for k in config.evaluation.slices if set(k) <= set(contract.ATTRIBUTES)],
+    ).with_id("model-exporter")
+
+    evaluation_report = EvaluationReporter(
+        predictions=model_scorer.outputs["predictions"],
+        verdict=fairness_gate.outputs["verdict"],
+        model_blessing=fairness_gate.outputs["blessing"],
+        evaluation=evaluator.outputs["evaluation"],
+        examples=example_gen.outputs["examples"],
+        manifest=example_gen.outputs["manifest"],
+        validation=validation_gate.outputs["validation"],
+        statistics=statistics_gen.outputs["statistics"],
+        model_run=trainer.outputs["model_run"],
+        parity=model_exporter.outputs["parity"],
+        config=config.evaluation,
+        title=f"{config.release.model_name}, {config.name}",
+        run_config=recorded(config),
+    ).with_id("evaluation-report")
+
+    release_pusher = ReleasePusher(
+        model=trainer.outputs["model"],
+        exported_model=model_exporter.outputs["exported_model"],
+        parity=model_exporter.outputs["parity"],
+        model_blessing=fairness_gate.outputs["blessing"],
+        manifest=example_gen.outputs["manifest"],
+        evaluation=evaluator.outputs["evaluation"],
+        report=evaluation_report.outputs["report"],
+        model_run=trainer.outputs["model_run"],
+        statistics=statistics_gen.outputs["statistics"],
+        serving_dir=str(config.serving_dir),
+        model_name=config.release.model_name,
+        run_config=recorded(config),
+        sign_command=config.release.sign_command,
+    ).with_id("release-pusher")
+
+    approval: list[Any] = []
+    if config.release.require_approval:
+        decision = decision_resolver(trainer.outputs["model"])
+        gate = ApprovalGate(
+            model_blessing=fairness_gate.outputs["blessing"],
+            decision=decision.outputs["decision"],
+        ).with_id("approval-gate")
+        # The reviewer decides on the report; the pusher waits for the gate, which raises.
+        gate.add_upstream_node(evaluation_report)
+        release_pusher.add_upstream_node(gate)
+        approval = [decision, gate]
+
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(workdir / "pipeline"),
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(
+            str(workdir / "metadata.sqlite")
+        ),
+        enable_cache=True,
+        beam_pipeline_args=list(config.beam_args),
+        components=[
+            example_gen,
+            schema_importer,
+            statistics_gen,
+            example_validator,
+            previous,
+            validation_gate,
+            *([tuner] if tuner else []),
+            trainer,
+            resolver,
+            model_scorer,
+            evaluator,
+            fairness_gate,
+            model_exporter,
+            evaluation_report,
+            *approval,
+            release_pusher,
+        ],
+    )

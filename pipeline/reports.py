@@ -1,0 +1,76 @@
+"""A run's report, rendered anew from its artifacts with what only ML Metadata knows.
+
+In: a Run and all runs. Out: the files of components/evaluation_report in a folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from components.evaluation.config import EvaluationConfig
+from components.evaluation_report import render
+from components.evaluation_report.artifacts import REPORT
+from components.evaluation_report.component import folders
+from components.evaluation_report.content import Sources, gather
+from pipeline.runs import Run
+
+INPUTS: Final = {
+    "predictions": ("model-scorer", "predictions"),
+    "verdict": ("fairness-gate", "verdict"),
+    "evaluation": ("evaluator", "evaluation"),
+    "examples": ("example-gen", "examples"),
+    "manifest": ("example-gen", "manifest"),
+    "validation": ("validation-gate", "validation"),
+    "statistics": ("statistics-gen", "statistics"),
+    "model_run": ("trainer", "model_run"),
+    "parity": ("model-exporter", "parity"),
+}
+"""Input of the report -> the node and output that it comes from."""
+
+
+def write_report(run: Run, runs: list[Run], folder: Path, other: Run | None = None) -> Path:
+    """Writes the report of a run; returns the page.
+
+    Args:
+      run: whose.
+      runs: all, oldest first, for the history.
+      folder: gets the files.
+      other: a run to compare with.
+
+    Raises:
+      DataError: if the run's predictions were removed.
+    """
+    uris = {name: run.outputs[key].uri for name, key in INPUTS.items() if key in run.outputs}
+    sources = Sources(
+        **folders(uris),
+        blessed=run.blessed,
+        title=run.properties["title"],
+        run=run.id,
+        config=json.loads(run.properties["run_config"]),
+        history=tuple(each.summary() for each in runs),
+        decisions=(run.decision,) if run.decision else (),
+        lineage=tuple(
+            (node, f"{key}: {artifact.type} {artifact.id}", artifact.uri)
+            for (node, key), artifact in run.outputs.items()
+        ),
+        reproduce=_reproduce(run),
+        other=other.metrics if other else None,
+        other_name=other.id if other else "",
+    )
+    config = TypeAdapter(EvaluationConfig).validate_json(run.properties["config"])
+    render.write(gather(sources, config), folder)
+    return folder / REPORT
+
+
+def _reproduce(run: Run) -> tuple[str, ...]:
+    """Returns what to type for the same model again."""
+    tree = json.loads(run.properties["run_config"])
+    lines = ["# config.yaml holds the configuration below without `name`", ""]
+    lines.append(f"genq run --config config.yaml   # pipeline {tree.get('name', '')}")
+    if run.release:
+        lines.append(f"# published as release {run.release}")
+    return tuple(line for line in lines if line)

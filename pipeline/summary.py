@@ -1,0 +1,156 @@
+"""What a run came to, read from its metadata and artifacts.
+
+In: a run's id. Out: a Summary: accuracy per slice with its interval, the verdict and why, and where
+evaluation and release are.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from scipy.stats import binomtest
+from tfx.components.evaluator import constants as evaluator_constants
+
+from components.evaluation.slices import OVERALL, slice_name
+from components.evaluation.tfma_results import validation_failures
+from components.evaluation_report.artifacts import REPORT
+from components.example_gen.artifacts import DEAD_LETTER, MANIFEST_JSON
+from components.fairness_gate import VERDICT
+from pipeline.evaluation import CANDIDATE
+
+PIPELINE_RUN = "pipeline_run"
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """Accuracy on one slice.
+
+    Attributes:
+      name: e.g. "Young=1, Male=0"; "overall" for all examples.
+      low, high: 95 % Wilson interval (Wilson 1927) of the accuracy.
+    """
+
+    name: str
+    count: int
+    correct: int
+    low: float
+    high: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct labels."""
+        return self.correct / self.count
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+      data: one line on the data set and the sample drawn from it.
+      failures: one line for each threshold that was missed; empty when blessed.
+      baseline: version-like name of the model it was compared with, or None.
+      evaluation: folder of TFMA's results.
+      report: the page for a reviewer.
+      release: folder of the published release, or None.
+    """
+
+    data: str
+    slices: tuple[SliceResult, ...]
+    auc: float
+    blessed: bool
+    failures: tuple[str, ...]
+    baseline: str | None
+    evaluation: Path
+    report: Path
+    release: Path | None
+
+
+def summarize(connection: mlmd.ConnectionConfig, run_id: str) -> Summary:
+    """Reads a finished run."""
+    store = MetadataStore(connection)
+    outputs = run_outputs(store, run_id)
+    evaluation = Path(outputs["evaluator", "evaluation"].uri)
+    # fairness-gate's blessing is the one that counts; it carries the Evaluator's.
+    blessing = outputs["fairness-gate", "blessing"]
+    verdict = json.loads((Path(outputs["fairness-gate", "verdict"].uri) / VERDICT).read_text())
+    blessed = _custom(blessing, evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY) == 1
+    baseline_id = _custom(blessing, evaluator_constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY)
+    slices, auc = read_slices(evaluation)
+    pushed = outputs.get(("release-pusher", "pushed_release"))
+    release = _custom(pushed, "release_dir") if pushed is not None else None
+    return Summary(
+        data=describe_data(Path(outputs["example-gen", "manifest"].uri)),
+        slices=slices,
+        auc=auc,
+        blessed=blessed,
+        failures=() if blessed else (*validation_failures(evaluation), *verdict["reasons"]),
+        baseline=f"model {baseline_id}" if baseline_id else None,
+        evaluation=evaluation,
+        report=Path(outputs["evaluation-report", "report"].uri) / REPORT,
+        release=Path(str(release)) if release else None,
+    )
+
+
+def describe_data(manifest: Path) -> str:
+    """Returns the layout, the examples of each split, and what was set aside."""
+    content = json.loads((manifest / MANIFEST_JSON).read_text())
+    sizes = ", ".join(f"{split} {sum(by.values()):,}" for split, by in content["counts"].items())
+    line = f"{content['layout']}; {content['annotated_images']:,} annotated images; drew {sizes}"
+    if content["set_aside"]:
+        line += f"; set aside {content['set_aside']} (listed in {manifest / DEAD_LETTER})"
+    return line
+
+
+def run_outputs(store: MetadataStore, run_id: str) -> dict[tuple[str, str], mlmd.Artifact]:
+    """Returns (node id, output key) -> artifact of a run, cached ones included."""
+    context = store.get_context_by_type_and_name(PIPELINE_RUN, run_id)
+    outputs = {}
+    for execution in store.get_executions_by_context(context.id):
+        nodes = [c for c in store.get_contexts_by_execution(execution.id) if c.type == "node"]
+        events = store.get_events_by_execution_ids([execution.id])
+        for event in events:
+            if event.type == mlmd.Event.OUTPUT and nodes and event.path.steps:
+                [artifact] = store.get_artifacts_by_id([event.artifact_id])
+                node = nodes[0].name.partition(".")[2]
+                outputs[node, event.path.steps[0].key] = artifact
+    return outputs
+
+
+def _custom(artifact: mlmd.Artifact, key: str) -> int | str | None:
+    """Returns a custom property, or None where it is absent."""
+    if key not in artifact.custom_properties:
+        return None
+    value = artifact.custom_properties[key]
+    kind = value.WhichOneof("value")
+    return getattr(value, kind) if kind else None
+
+
+def read_slices(evaluation: Path) -> tuple[tuple[SliceResult, ...], float]:
+    """Returns the slices of an evaluation, overall first and then worst first, and overall AUC."""
+    # TFMA stores a model's results under its name, or under no name when there was no baseline.
+    result = tfma.load_eval_result(str(evaluation), model_name=CANDIDATE)
+    if not result.slicing_metrics:
+        result = tfma.load_eval_result(str(evaluation))
+    slices, auc = [], float("nan")
+    for key, metrics in result.slicing_metrics:
+        values = metrics[""][""]
+        count = round(_number(values["example_count"]))
+        correct = round(_number(values["binary_accuracy"]) * count)
+        interval = binomtest(correct, count).proportion_ci(method="wilson")
+        slices.append(
+            SliceResult(slice_name(key), count, correct, float(interval.low), float(interval.high))
+        )
+        if not key:
+            auc = _number(values["auc"])
+    slices.sort(key=lambda s: (s.name != OVERALL, s.accuracy))
+    return tuple(slices), auc
+
+
+def _number(value: dict[str, Any]) -> float:
+    """TFMA's JSON-like metric values: {"doubleValue": 0.9}; may be the string "NaN"."""
+    return float(value["doubleValue"])
