@@ -1,0 +1,38 @@
+"""What is told of a face: from numbers to the API's answers.
+
+In: what analysis.py found. Out: schemas.py's answers, for the routes and for `genq predict`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data import contract
+from data.faces.alignment import LANDMARKS
+from serving.api import schemas
+from serving.api.analysis import FaceAnswer
+
+
+def face_answer(answer: FaceAnswer, crop: str | None = None) -> schemas.FaceAnswer:
+    """Returns what is told of one face; `crop` is a JPEG as base64."""
+    face = answer.face
+    x1, y1, x2, y2 = (round(v, 2) for v in face.box)
+    points = {
+        name: schemas.Point(x=round(float(x), 2), y=round(float(y), 2))
+        for name, (x, y) in zip(LANDMARKS, face.landmarks, strict=True)
+    }
+    words = said(answer.p_male, answer.label, answer.uncertain)
+    return schemas.FaceAnswer(
+        **words.model_dump(),
+        box=schemas.Box(x1=x1, y1=y1, x2=x2, y2=y2),
+        landmarks=schemas.Landmarks(**points),
+        detector_score=min(1.0, face.score),
+        size_px=round(face.size_px, 1),
+        crop_jpeg=crop,
+    )
+
+
+def said(p_male: float, label: int, uncertain: bool) -> schemas.Answer:
+    """Returns an answer: "uncertain" in place of the label where the model abstains."""
+    name: Any = "uncertain" if uncertain else contract.LABELS[label]
+    return schemas.Answer(p_male=p_male, label=name, uncertain=uncertain)

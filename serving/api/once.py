@@ -1,0 +1,125 @@
+"""Answers without a server: photos on this disk, one release, the application's own code.
+
+In: bytes of a photo and an Engine. Out: the photo with its faces and answers, as the API gives
+them, and a drawing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+from data.errors import ImageError
+from data.faces.detector import FaceDetector
+from serving.api.analysis import Analyser, Analysis, Timer
+from serving.api.answers import face_answer, said
+from serving.api.errors import ApiError
+from serving.api.images import Photo, register_decoders
+from serving.api.releases import Engine
+from serving.api.schemas import Answer
+from serving.api.settings import Settings
+
+_COLOURS: Final = {"female": "#f2b134", "male": "#4aa8ff", "uncertain": "#d0d0d0"}
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A photo's answers, and what they are drawn on.
+
+    Attributes:
+      answers: for programs; boxes and landmarks in pixels of the file's picture, upright.
+    """
+
+    answers: dict[str, Any]
+    picture: Callable[[], Image.Image]
+
+
+class Predictor:
+    """A release and a detector.
+
+    Args:
+      engine: the release.
+      settings: bounds on pixels and faces.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        register_decoders()
+        self.engine = engine
+        self._analyser = Analyser(FaceDetector(), settings.max_pixels, settings.max_faces)
+
+    def photo(self, data: bytes) -> Answered:
+        """Finds every face and answers about each, from left to right.
+
+        Raises:
+          ImageError: if it is no picture, or beyond the bounds.
+        """
+        try:
+            found = self._analyser.photo(data, self.engine, lambda: None, Timer())
+        except ApiError as error:
+            raise ImageError(error.text("en")) from error
+        faces = [face_answer(a) for a in found.answers]
+        answers = self._about(found.photo) | {
+            "rotated_deg": found.rotated_deg,
+            "faces": [f.model_dump(exclude={"crop_jpeg"}) for f in faces],
+            "unusable_faces": found.unusable,
+        }
+        return Answered(answers, lambda: drawing(found, faces))
+
+    def crop(self, data: bytes) -> Answered:
+        """Answers about one crop that is aligned as CelebA's are.
+
+        Raises:
+          ImageError: if it is no picture, or beyond the bounds.
+        """
+        try:
+            photo, answer = self._analyser.crop(data, self.engine, Timer())
+        except ApiError as error:
+            raise ImageError(error.text("en")) from error
+        face = said(float(answer.p_male[0]), int(answer.label[0]), bool(answer.uncertain[0]))
+
+        def picture() -> Image.Image:
+            image = Image.fromarray(photo.pixels)
+            _label(ImageDraw.Draw(image), (2, 2), face, image.width)
+            return image
+
+        return Answered(self._about(photo) | {"faces": [face.model_dump()]}, picture)
+
+    def _about(self, photo: Photo) -> dict[str, Any]:
+        release = self.engine.release
+        return {
+            "width": photo.width,
+            "height": photo.height,
+            "release": {
+                "model_name": release.model_name,
+                "version": release.version,
+                "variant": self.engine.variant,
+            },
+        }
+
+
+def drawing(found: Analysis, faces: Sequence[Answer]) -> Image.Image:
+    """Returns the photo with a box and the answer at every face."""
+    image = Image.fromarray(found.photo.pixels)
+    draw = ImageDraw.Draw(image)
+    for place, face in zip(found.found, faces, strict=True):
+        x1, y1, x2, y2 = place.box
+        width = max(2, image.width // 300)
+        draw.rectangle((x1, y1, x2, y2), outline=_COLOURS[face.label], width=width)
+        _label(draw, (x1, y1), face, image.width)
+    return image
+
+
+def _label(
+    draw: ImageDraw.ImageDraw, corner: tuple[float, float], face: Answer, width: int
+) -> None:
+    """Writes the answer above `corner`, or below it at the photo's edge, on a dark ground."""
+    font = ImageFont.load_default(max(12, width // 45))
+    text = f"{face.label}  {face.p_male:.2f}"
+    _, _, wide, high = draw.textbbox((0, 0), text, font=font)
+    x, y = corner[0], corner[1] - high - 6 if corner[1] > high + 6 else corner[1]
+    draw.rectangle((x, y, x + wide + 6, y + high + 6), fill="#202020")
+    draw.text((x + 3, y + 2), text, font=font, fill=_COLOURS[face.label])

@@ -1,0 +1,5 @@
+import { ModelPage } from "@/components/model-page";
+
+export default function Page() {
+  return <ModelPage />;
+}

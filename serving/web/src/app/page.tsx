@@ -1,0 +1,5 @@
+import { Try } from "@/components/try";
+
+export default function Home() {
+  return <Try />;
+}
