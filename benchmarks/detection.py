@@ -1,0 +1,241 @@
+"""How many faces the detector finds, by size and by rotation, beside OpenCV's Haar cascade.
+
+Real portraits that ship inside packages (scikit-image's astronaut, matplotlib's grace_hopper) are
+set into scenes made of real photos without faces, at a known size, place and roll. Recall: a box
+whose centre lies in the face and whose size is within a factor of two. False positives: all others.
+
+    .venv/bin/python benchmarks/detection.py [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+from rich.console import Console
+from rich.table import Table
+
+from data.faces.detector import FaceDetector
+
+SIZES_PX = (20, 24, 32, 48, 64, 96, 160)
+ROLLS_DEG = (0, 15, -15, 30, -30, 45, -45)
+SCENES = ("chelsea.png", "coffee.png", "rocket.jpg", "brick.png", "grass.png", "gravel.png")
+"""Photos without human faces that ship inside scikit-image."""
+SCENE_PX = (1200, 800)
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A photo, and where its face is: centre and width of the face, pixels."""
+
+    image: Image.Image
+    centre: tuple[float, float]
+    face_px: float
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A face in a scene."""
+
+    centre: tuple[float, float]
+    size_px: int
+    roll_deg: int
+
+
+def package_file(package: str, *path: str) -> Path:
+    """Returns a file inside an installed package."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0], *path)
+
+
+def portraits() -> list[Portrait]:
+    """Measured by eye: the face from hairline to chin, ear to ear."""
+    astronaut = Image.open(package_file("skimage", "data", "astronaut.png")).convert("RGB")
+    file = package_file("matplotlib", "mpl-data", "sample_data", "grace_hopper.jpg")
+    hopper = Image.open(file).convert("RGB")
+    both = [Portrait(astronaut, (224, 117), 90), Portrait(hopper, (266, 225), 175)]
+    mirrored = [
+        Portrait(p.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+                 (p.image.width - 1 - p.centre[0], p.centre[1]), p.face_px)
+        for p in both
+    ]  # fmt: skip
+    return both + mirrored
+
+
+def cut_out(portrait: Portrait, size_px: int, roll_deg: int) -> Image.Image:
+    """A soft-edged disc of the portrait, the face `size_px` wide, turned; RGBA."""
+    scale = size_px / portrait.face_px
+    radius = 1.1 * portrait.face_px
+    (x, y), side = portrait.centre, math.ceil(2 * radius * scale)
+    box = (round(x - radius), round(y - radius), round(x + radius), round(y + radius))
+    patch = portrait.image.crop(box).rotate(roll_deg, Image.Resampling.BICUBIC)
+    patch = patch.resize((side, side), Image.Resampling.LANCZOS)
+    mask = Image.new("L", (side * 4, side * 4))
+    ImageDraw.Draw(mask).ellipse([side * 0.12] * 2 + [side * 3.88] * 2, fill=255)
+    mask = mask.resize((side, side)).filter(ImageFilter.GaussianBlur(side / 60))
+    patch.putalpha(mask)
+    return patch
+
+
+def scene(
+    rng: np.random.Generator, planted: list[tuple[int, int]], people: list[Portrait]
+) -> tuple[NDArray[np.uint8], list[Planted]]:
+    """Sets faces into a scene on a grid, so that none covers another."""
+    name = SCENES[rng.integers(len(SCENES))]
+    background = Image.open(package_file("skimage", "data", name)).convert("RGB")
+    canvas = background.resize(SCENE_PX, Image.Resampling.BICUBIC)
+    cells = [(c, r) for c in range(3) for r in range(2)]
+    rng.shuffle(cells)
+    truth = []
+    for (column, row), (size_px, roll_deg) in zip(cells, planted, strict=False):
+        face = cut_out(people[rng.integers(len(people))], size_px, roll_deg)
+        free = 400 - face.width
+        x = column * 400 + int(rng.integers(free))
+        y = row * 400 + int(rng.integers(free))
+        canvas.paste(face, (x, y), face)
+        truth.append(Planted((x + face.width / 2, y + face.height / 2), size_px, roll_deg))
+    return np.asarray(canvas), truth
+
+
+def score(truth: list[Planted], boxes: list[Box]) -> tuple[list[bool], int]:
+    """Returns whether each face was found, and the number of boxes that are none."""
+    left, found = list(boxes), []
+    for face in truth:
+        x, y = face.centre
+
+        def fits(box: Box, x: float = x, y: float = y, size_px: int = face.size_px) -> bool:
+            centre = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+            near = math.dist(centre, (x, y)) < size_px / 2
+            return near and 0.5 < max(box[2] - box[0], box[3] - box[1]) / (1.2 * size_px) < 2
+
+        match = next((box for box in left if fits(box)), None)
+        found.append(match is not None)
+        if match is not None:
+            left.remove(match)
+    return found, len(left)
+
+
+def detectors() -> dict[str, Callable[[NDArray[np.uint8]], list[Box]]]:
+    """Name -> photo to boxes; each on one thread."""
+    cv2.setNumThreads(1)
+    mtcnn = FaceDetector()
+    folder = Path(cv2.data.haarcascades)
+    haar = cv2.CascadeClassifier(str(folder / "haarcascade_frontalface_default.xml"))
+
+    def by_haar(photo: NDArray[np.uint8]) -> list[Box]:
+        grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+        found = haar.detectMultiScale(grey, 1.1, 3, minSize=(20, 20))
+        return [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h in found]
+
+    return {
+        "ours": lambda photo: [f.box for f in mtcnn.find(photo, retry_rotated=False).faces],
+        "haar": by_haar,
+    }
+
+
+def main() -> None:
+    """Prints tables, and the claims as JSON in the last line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="Few faces; for the shape only.")
+    repeats = 1 if parser.parse_args().quick else 12
+    rng = np.random.default_rng(0)
+    wanted = [(s, r) for s in SIZES_PX for r in ROLLS_DEG for _ in range(repeats)]
+    rng.shuffle(wanted)
+    people, engines = portraits(), detectors()
+    hits: dict[str, defaultdict[tuple[str, int], list[bool]]] = {
+        name: defaultdict(list) for name in engines
+    }
+    false = dict.fromkeys(engines, 0)
+    seconds = dict.fromkeys(engines, 0.0)
+    pixels = 0
+    for start in range(0, len(wanted), 6):
+        photo, truth = scene(rng, [tuple(w) for w in wanted[start : start + 6]], people)
+        pixels += photo.shape[0] * photo.shape[1]
+        for name, find in engines.items():
+            if not start:
+                find(photo)  # warm-up
+            started_s = time.perf_counter()
+            boxes = find(photo)
+            seconds[name] += time.perf_counter() - started_s
+            found, wrong = score(truth, boxes)
+            false[name] += wrong
+            for face, hit in zip(truth, found, strict=True):
+                hits[name]["size", face.size_px].append(hit)
+                hits[name]["roll", abs(face.roll_deg)].append(hit)
+                if face.size_px >= 32 and abs(face.roll_deg) <= 30:
+                    hits[name]["goal", 0].append(hit)
+                hits[name]["all", 0].append(hit)
+    show(hits, false, seconds, pixels)
+    recall = {n: float(np.mean(h["goal", 0])) for n, h in hits.items()}
+    ms = {n: 1000 * s / (pixels / 1e6) for n, s in seconds.items()}
+    print(
+        json.dumps(
+            [
+                claim("recall from 32 px up, within 30 degrees", "share", recall, 0.98),
+                claim("false positives", "boxes", {n: float(v) for n, v in false.items()}, None),
+                claim("time", "ms/megapixel", ms, None),
+            ]
+        )
+    )
+
+
+def show(
+    hits: dict[str, defaultdict[tuple[str, int], list[bool]]],
+    false: dict[str, int],
+    seconds: dict[str, float],
+    pixels: int,
+) -> None:
+    """Prints recall by size and roll."""
+    total = len(hits["ours"]["all", 0])
+    table = Table(title=f"Recall of {total} planted faces, one thread")
+    table.add_column("faces")
+    table.add_column("n", justify="right")
+    for name in hits:
+        table.add_column(name, justify="right")
+    rows = [("size", s, f"{s} px wide, any roll") for s in SIZES_PX]
+    rows += [("roll", r, f"any size, ±{r}°") for r in sorted({abs(r) for r in ROLLS_DEG})]
+    rows += [("goal", 0, "from 32 px, within ±30°"), ("all", 0, "all")]
+    for kind, value, text in rows:
+        cells = [f"{100 * np.mean(h[kind, value]):.1f} %" for h in hits.values()]
+        table.add_row(text, str(len(hits["ours"][kind, value])), *cells)
+    table.add_row("false positives", "", *(str(v) for v in false.values()))
+    speeds = [f"{1000 * s / (pixels / 1e6):.0f}" for s in seconds.values()]
+    table.add_row("ms a megapixel", "", *speeds)
+    Console().print(table)
+
+
+def claim(text: str, unit: str, values: dict[str, float], goal: float | None) -> dict[str, Any]:
+    """One entry of the last line."""
+    ours, peer = values["ours"], values["haar"]
+    return {
+        "claim": text,
+        "unit": unit,
+        "ours": round(ours, 4),
+        "peer": round(peer, 4),
+        "peer_name": "OpenCV Haar cascade",
+        "ratio": round(ours / peer, 3) if peer else None,
+        "goal": goal,
+        "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+if __name__ == "__main__":
+    main()
