@@ -1,0 +1,286 @@
+"""The scorer and TFMA on its output, as TFX runs them, with a network that counts its calls."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from sklearn.metrics import average_precision_score, roc_auc_score
+from tfx.components.evaluator import executor as evaluator
+from tfx.components.util import examples_utils
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.utils import json_utils, proto_utils
+
+import tensorflow_model_analysis as tfma  # isort: skip  # after tfx
+from components.example_gen.encoding import encode_example, features
+from components.predictions import table
+from components.predictions.artifacts import Predictions
+from components.predictions.component import Executor, ModelScorer
+from data import contract
+from data.errors import DataError
+from data.images import quality
+from pipeline.evaluation import BASELINE, CANDIDATE, EvaluationConfig, eval_config
+
+ROOT = Path(__file__).parents[3]
+BEAM_ARGS = [
+    "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",
+    f"--setup_file={ROOT / 'setup.py'}",
+]
+COUNTS = {"train": 20, "val": 30, "test": 150}
+
+
+class Network(tf.Module):
+    """p_male from the hash of the image; writes the size of every batch into `calls`."""
+
+    def __init__(self, calls: Path, salt: str):
+        super().__init__()
+        self._calls = f"{calls}/"
+        self._salt = salt
+        self.weight = tf.Variable(1.0)
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "examples")])
+    def examples(self, examples):
+        """Serialized examples -> answers."""
+        size = tf.shape(examples)[0]
+        name = tf.strings.as_string(tf.random.uniform((), maxval=2**62, dtype=tf.int64))
+        with tf.control_dependencies(
+            [tf.io.write_file(self._calls + name, tf.strings.as_string(size))]
+        ):
+            parsed = tf.io.parse_example(
+                examples,
+                {
+                    contract.IMAGE: tf.io.FixedLenFeature([], tf.string),
+                    contract.LABEL_ATTRIBUTE: tf.io.FixedLenFeature([], tf.int64),
+                },
+            )
+        noise = tf.strings.to_hash_bucket_fast(parsed[contract.IMAGE] + self._salt, 1000)
+        label = tf.cast(parsed[contract.LABEL_ATTRIBUTE], tf.float32)
+        p_male = (0.2001 + 0.3 * label + tf.cast(noise, tf.float32) / 2000.0) * self.weight
+        return {
+            contract.P_MALE: p_male,
+            contract.LABEL: tf.cast(p_male >= 0.5, tf.int64),
+            contract.UNCERTAIN: tf.abs(p_male - 0.5) < 0.05,
+        }
+
+
+def save(network: Network, folder: Path) -> standard_artifacts.Model:
+    path = folder / "Format-Serving"
+    tf.saved_model.save(
+        network, str(path), signatures={contract.SIGNATURE_EXAMPLES: network.examples}
+    )
+    model = standard_artifacts.Model()
+    model.uri, model.id = str(folder), 7
+    return model
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory, request) -> standard_artifacts.Examples:
+    """Splits in files as example-gen writes them."""
+    make_jpeg = request.getfixturevalue("make_jpeg")
+    folder = tmp_path_factory.mktemp("examples")
+    rng = np.random.default_rng(0)
+    number = 0
+    for split, count in COUNTS.items():
+        (folder / f"Split-{split}").mkdir()
+        with tf.io.TFRecordWriter(str(folder / f"Split-{split}/a-00000-of-00001")) as writer:
+            for _ in range(count):
+                number += 1
+                extra = features(
+                    {
+                        contract.IMAGE_ID: [b"%06d.jpg" % number],
+                        contract.IDENTITY: [number // 3],
+                    }
+                )
+                attributes = rng.integers(0, 2, 40, dtype=np.uint8)
+                writer.write(encode_example(make_jpeg(number), attributes, extra))
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(folder)
+    artifact.split_names = artifact_utils.encode_split_names(list(COUNTS))
+    examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    examples_utils.set_file_format(artifact, "tfrecords_gzip")
+    return artifact
+
+
+@pytest.fixture(scope="session")
+def make_jpeg():
+    """As tests/conftest.py's, for the session."""
+    import io
+
+    from PIL import Image
+
+    def jpeg(seed):
+        noise = np.random.default_rng(seed).integers(0, 255, (6, 5, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        image = Image.fromarray(noise).resize((178, 218), Image.Resampling.BICUBIC)
+        image.save(buffer, "JPEG", quality=40 + seed % 50)
+        return buffer.getvalue()
+
+    return jpeg
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("models")
+    found = {}
+    for name in ("candidate", "baseline"):
+        (folder / f"{name}-calls").mkdir()
+        found[name] = save(Network(folder / f"{name}-calls", name), folder / name)
+        # Tracing and saving call nothing.
+        assert not list((folder / f"{name}-calls").iterdir())
+    return {"folder": folder, **found}
+
+
+def run(out: Path, examples, models, *, baseline=True, splits=("val", "test")):
+    predictions, scored = Predictions(), standard_artifacts.Examples()
+    predictions.uri, scored.uri = str(out / "predictions"), str(out / "scored")
+    inputs = {"examples": [examples], "model": [models["candidate"]]}
+    if baseline:
+        inputs["baseline_model"] = [models["baseline"]]
+    executor = Executor(Executor.Context(beam_pipeline_args=BEAM_ARGS, tmp_dir=str(out / "tmp")))
+    executor.Do(
+        inputs,
+        {"predictions": [predictions], "scored_examples": [scored]},
+        {"splits": json.dumps(list(splits))},
+    )
+    return predictions, scored
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory, examples, models):
+    return run(tmp_path_factory.mktemp("scored"), examples, models)
+
+
+def calls(models, name) -> int:
+    folder = models["folder"] / f"{name}-calls"
+    return sum(int(path.read_text()) for path in folder.iterdir())
+
+
+def evaluate(out: Path, scored_examples, models, *, baseline: bool) -> tuple[Path, object]:
+    """TFX's own Evaluator on the scored examples."""
+    evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+    evaluation.uri, blessing.uri = str(out / "evaluation"), str(out / "blessing")
+    inputs = {"examples": [scored_examples], "model": [models["candidate"]]}
+    if baseline:
+        inputs["baseline_model"] = [models["baseline"]]
+    config = EvaluationConfig(min_accuracy=0.5, min_auc=0.5, max_accuracy_drop=1, max_auc_drop=1)
+    executor = evaluator.Executor(
+        evaluator.Executor.Context(beam_pipeline_args=BEAM_ARGS, tmp_dir=str(out / "tmp"))
+    )
+    executor.Do(
+        inputs,
+        {"evaluation": [evaluation], "blessing": [blessing]},
+        {
+            "eval_config": proto_utils.proto_to_json(eval_config(config)),
+            "example_splits": json_utils.dumps(["test"]),
+        },
+    )
+    return Path(evaluation.uri), blessing
+
+
+def test_each_network_sees_each_example_once_scoring_and_evaluation_together(
+    tmp_path, examples, models, scored
+):
+    """180 examples are scored: 180 passes of each network, and none by TFMA afterwards."""
+    expected = COUNTS["val"] + COUNTS["test"]
+    assert calls(models, "candidate") == calls(models, "baseline") == expected
+    scoring = table.load(scored[0].uri).scoring
+    assert scoring["forward_passes"] == {"candidate": expected, "baseline": expected}
+    assert scoring["examples"] == {"val": COUNTS["val"], "test": COUNTS["test"]}
+    evaluate(tmp_path, scored[1], models, baseline=True)
+    assert calls(models, "candidate") == calls(models, "baseline") == expected
+
+
+def test_rows_say_what_the_examples_and_the_networks_say(examples, models, scored):
+    """Every column of every row, against the records and a direct call of the SavedModels."""
+    found = table.load(scored[0].uri).split("test")
+    records = list(
+        tf.data.TFRecordDataset(f"{examples.uri}/Split-test/a-00000-of-00001").as_numpy_iterator()
+    )
+    parsed = [tf.train.Example.FromString(r).features.feature for r in records]
+    assert found[contract.IMAGE_ID].tolist() == [
+        f[contract.IMAGE_ID].bytes_list.value[0].decode() for f in parsed
+    ]
+    for name in (*contract.ATTRIBUTES, contract.IDENTITY):
+        assert found[name].tolist() == [f[name].int64_list.value[0] for f in parsed]
+    assert found[contract.LABEL].tolist() == found[contract.LABEL_ATTRIBUTE].tolist()
+    images = [f[contract.IMAGE].bytes_list.value[0] for f in parsed]
+    expected = [quality(image) for image in images]
+    np.testing.assert_allclose(found[[contract.BRIGHTNESS, contract.SHARPNESS]], expected)
+    assert found[contract.IMAGE_BYTES].tolist() == [len(image) for image in images]
+    assert found["image_bytes_band"].value_counts().to_dict() == pytest.approx(
+        {"low": 50, "middle": 50, "high": 50}, abs=3
+    )
+    for model, column in (("candidate", contract.P_MALE), ("baseline", table.BASELINE_P_MALE)):
+        loaded = tf.saved_model.load(f"{models[model].uri}/Format-Serving")
+        answers = loaded.signatures[contract.SIGNATURE_EXAMPLES](examples=tf.constant(records))
+        np.testing.assert_allclose(found[column], answers[contract.P_MALE])
+    assert (abs(found.p_male - 0.5) < 0.05).tolist() == found.uncertain.tolist()
+
+
+def test_fingerprints_cover_all_splits(scored):
+    """Also train, which is not scored."""
+    found = table.load_fingerprints(scored[0].uri)
+    assert found[table.SPLIT].value_counts().to_dict() == COUNTS
+    assert found[contract.IMAGE_ID].is_unique and found[table.SHA256].is_unique
+
+
+def test_tfma_on_predictions_is_scikit_learn_and_blesses(tmp_path, models, scored):
+    """TFMA's values of slices, bands and baseline follow from the Parquet; TFX blesses by them."""
+    evaluation, blessing = evaluate(tmp_path, scored[1], models, baseline=True)
+    rows = table.load(scored[0].uri).split("test")
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert blessing.get_int_custom_property("current_model_id") == 7
+    for name, column in ((CANDIDATE, contract.P_MALE), (BASELINE, table.BASELINE_P_MALE)):
+        result = tfma.load_eval_result(str(evaluation), model_name=name)
+        seen = set()
+        for key, outputs in result.slicing_metrics:
+            values = {k: v.get("doubleValue") for k, v in outputs[""][""].items()}
+            part = rows
+            for feature, value in key:
+                part = part[part[feature] == value]
+                seen.add(feature)
+            assert values["example_count"] == len(part)
+            right = ((part[column] >= 0.5) == part.label).mean()
+            # TFMA calls p > 0.5 male, we p >= 0.5: no score here is exactly 0.5.
+            assert values["binary_accuracy"] == pytest.approx(right)
+            if not key:
+                assert values["auc"] == pytest.approx(
+                    roc_auc_score(part.label, part[column]), abs=0.01
+                )
+                assert values["auc_precision_recall"] == pytest.approx(
+                    average_precision_score(part.label, part[column]), abs=0.02
+                )
+        assert {"Male", "Young", "brightness_band", "sharpness_band"} <= seen
+
+
+def test_a_first_run_is_judged_without_a_baseline(tmp_path, examples, models):
+    """Change thresholds are ignored, absolute ones are not."""
+    out = tmp_path / "first"
+    predictions, scored_examples = run(out, examples, models, baseline=False)
+    assert pd.isna(table.load(predictions.uri).table[table.BASELINE_P_MALE]).all()
+    _, blessing = evaluate(tmp_path, scored_examples, models, baseline=False)
+    assert blessing.get_int_custom_property("blessed") == 1
+
+
+def test_a_split_that_is_not_there_is_named(tmp_path, examples, models, scored):
+    """Asking to score it, and asking for its predictions."""
+    with pytest.raises(DataError, match="None of the splits"):
+        run(tmp_path, examples, models, splits=("dev",))
+    with pytest.raises(DataError, match="scored: test, val"):
+        table.load(scored[0].uri).split("train")
+    with pytest.raises(DataError, match="cannot be read"):
+        table.load(tmp_path)
+
+
+def test_the_component_declares_what_the_executor_reads(examples):
+    """Inputs, outputs and properties of the node."""
+    from tfx.types import channel_utils
+
+    node = ModelScorer(
+        channel_utils.as_channel([examples]), channel_utils.as_channel([standard_artifacts.Model()])
+    )
+    assert json.loads(node.spec.exec_properties["splits"]) == ["val", "test"]
+    assert node.outputs["predictions"].type is Predictions

@@ -1,0 +1,214 @@
+"""From a trained model to a reviewer's decision: approval, report, comparison, dashboard, outside.
+
+One real pipeline that may publish approved models only: it stops, is approved, and goes on.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from werkzeug.test import Client
+
+from components.approval import choose_decision
+from components.evaluation_report.artifacts import METRICS, REPORT
+from components.predictions import table
+from data import contract
+from data.errors import AnnotationError, ConfigError, ImageError
+from pipeline.dashboard import Dashboard
+from pipeline.external import evaluate_release, read_labels
+from pipeline.runs import connect, decide, find, list_runs
+
+ROOT = Path(__file__).parents[3]
+SETTINGS = (
+    "trainer.fine_tune_epochs=1",
+    "evaluation.min_accuracy=0.1",
+    "evaluation.min_auc=0.1",
+    "evaluation.fairness.on_failure=warn",
+    "evaluation.gallery_images=6",
+)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A data set and a work directory; `stopped` is what the first run said."""
+
+    data: Path
+    workdir: Path
+    stopped: subprocess.CompletedProcess[str]
+    approved: subprocess.CompletedProcess[str]
+    published: subprocess.CompletedProcess[str]
+
+    @property
+    def release(self) -> Path:
+        """The only release."""
+        [found] = [p for p in (self.workdir / "serving/gender").iterdir() if p.name.isdigit()]
+        return found
+
+
+def genq(*words: str) -> subprocess.CompletedProcess[str]:
+    """Types a command."""
+    command = [sys.executable, "-m", "pipeline.cli", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """Run, stopped by the gate; approved; run again."""
+    base = tmp_path_factory.mktemp("runs")
+    data, workdir = base / "data", base / "work"
+    assert genq("data", "synthesize", str(data), "--images", "600").returncode == 0
+    settings = [word for s in SETTINGS for word in ("--set", s)]
+    run = ["run", "--data", str(data), "--workdir", str(workdir), "--require-approval", *settings]
+    stopped = genq(*run)
+    approved = genq(
+        "approve", "--workdir", str(workdir), "--reviewer", "Ada", "--comment", "looked closely"
+    )
+    return Workplace(data, workdir, stopped, approved, genq(*run))
+
+
+def test_nothing_is_published_before_somebody_approves(workplace: Workplace) -> None:
+    """Exit code 4 and what to do; after approval all but the pusher's path is cached."""
+    said = " ".join(workplace.stopped.stderr.split())
+    assert workplace.stopped.returncode == 4, workplace.stopped.stdout + workplace.stopped.stderr
+    assert "waits for a reviewer's approval" in said and "genq approve" in said
+    assert workplace.approved.returncode == 0, workplace.approved.stderr
+    assert "approve by Ada" in workplace.approved.stdout
+    done = workplace.published
+    assert done.returncode == 0, done.stdout + done.stderr
+    nodes = dict(re.findall(r"^\[\d+/\d+\] (\S+)\n(?:.*\n)*?\s+(cached|done) ?", done.stdout, re.M))
+    assert nodes["trainer"] == nodes["model-scorer"] == nodes["evaluation-report"] == "cached"
+    assert nodes["approval-gate"] == nodes["release-pusher"] == "done"
+    assert (workplace.release / "model_card.html").is_file()
+    assert (workplace.release / "report" / REPORT).is_file()
+
+
+def test_release_json_has_the_reports_figures(workplace: Workplace) -> None:
+    """Every metric with n and interval, and what was demanded."""
+    content = json.loads((workplace.release / "release.json").read_text())
+    metrics = json.loads((workplace.release / "report" / METRICS).read_text())
+    overall = content["metrics"]["overall"]
+    assert overall == metrics["overall"]["metrics"]
+    assert all({"low", "high", "n"} <= set(m) for m in overall.values())
+    assert content["thresholds"]["min_accuracy"] == 0.1
+
+
+def test_the_runs_report_has_history_decision_and_comparison(workplace: Workplace) -> None:
+    """`genq report`: both runs, who approved, and the other run's figures beside."""
+    runs = list_runs(connect(workplace.workdir))
+    assert [r.release for r in runs] == [None, workplace.release.name]
+    assert [r.live for r in runs] == [False, True]
+    done = genq("report", runs[1].id, "--compare", runs[0].id, "--workdir", str(workplace.workdir))
+    assert done.returncode == 0, done.stderr
+    text = Path(done.stdout.strip().splitlines()[-1]).read_text()
+    assert "Approved by Ada" in text and "looked closely" in text
+    assert text.count(runs[0].id) >= 2 and "Run history" in text
+    assert "release-pusher" in text and "data:image/jpeg;base64," in text
+
+
+def test_an_unknown_run_is_named(workplace: Workplace) -> None:
+    """With those there are; a beginning that fits two is not enough."""
+    runs = list_runs(connect(workplace.workdir))
+    with pytest.raises(ConfigError, match=runs[0].id.replace("+", r"\+")):
+        find(runs, "1999")
+    with pytest.raises(ConfigError, match="more than one"):
+        find(runs, runs[0].id[:4])
+    assert find(runs, "").id == runs[-1].id
+    with pytest.raises(ConfigError, match="needs the reviewer's name"):
+        decide(connect(workplace.workdir), runs[0], "approve", " ")
+
+
+def test_the_dashboard_shows_runs_and_stores_decisions(workplace: Workplace) -> None:
+    """Table, report, comparison; a decision needs this server's own form, and is then in MLMD."""
+    client = Client(Dashboard(workplace.workdir, hosts=("127.0.0.1",)))
+    base = "http://127.0.0.1/"
+    runs = list_runs(connect(workplace.workdir))
+    shown = client.get("/", base_url=base)
+    assert shown.status_code == 200
+    assert all(r.id.replace("+", "&#43;") in shown.text or r.id in shown.text for r in runs)
+    assert client.get(f"/runs/{runs[0].id}/", base_url=base).text.startswith("<!DOCTYPE html>")
+    assert "Model card" in client.get(f"/runs/{runs[0].id}/model_card.html", base_url=base).text
+    compared = client.get(
+        "/compare", base_url=base, query_string={"run": runs[1].id, "other": runs[0].id}
+    )
+    assert compared.status_code == 200
+    assert client.get("/runs/1999/", base_url=base).status_code == 404
+    assert client.get("/", base_url="http://evil.example/").status_code == 400
+
+    token = re.search(r'name="token" value="([^"]+)"', shown.text).group(1)
+    target = f"/runs/{runs[1].id}/decide"
+    form = {"decision": "reject", "reviewer": "Grace", "comment": "hats"}
+    assert client.post(target, base_url=base, data=form).status_code == 403
+    assert client.post(target, base_url=base, data={**form, "token": token, "reviewer": ""}
+                       ).status_code == 400  # fmt: skip
+    assert client.post(target, base_url=base, data={**form, "token": token}).status_code == 303
+    newest = list_runs(connect(workplace.workdir))[1].decision
+    assert (newest["decision"], newest["reviewer"], newest["comment"]) == (
+        "reject",
+        "Grace",
+        "hats",
+    )
+    assert "Grace" in client.get("/", base_url=base).text
+
+
+def test_any_labelled_set_can_be_scored_with_a_release(
+    workplace: Workplace, tmp_path: Path
+) -> None:
+    """`genq evaluate` on the run's own test images gives the run's own scores."""
+    runs = list_runs(connect(workplace.workdir))
+    scored = table.load(runs[1].outputs["model-scorer", "predictions"].uri).split("test")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for image_id in scored[contract.IMAGE_ID]:
+        shutil.copy(workplace.data / "Img/img_align_celeba" / image_id, photos)
+    labels = scored[[contract.IMAGE_ID, "Male", "Young", "Eyeglasses"]]
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    page = evaluate_release(workplace.release, photos, tmp_path / "labels.csv", tmp_path / "out")
+    found = table.load(tmp_path / "out/predictions").split("external")
+    pd.testing.assert_series_equal(
+        found[contract.P_MALE], scored[contract.P_MALE], atol=1e-5, rtol=0
+    )
+    metrics = json.loads((tmp_path / "out" / METRICS).read_text())
+    accuracy = metrics["overall"]["metrics"]["accuracy"]
+    assert accuracy == runs[1].metrics["overall"]["metrics"]["accuracy"]
+    assert {"Young=1", "Eyeglasses=1"} <= {s["name"] for s in metrics["slices"]}
+    assert "Smiling=1" not in {s["name"] for s in metrics["slices"]}
+    assert "data:image/jpeg;base64," in page.read_text()
+    (photos / scored[contract.IMAGE_ID][3]).write_bytes(b"<html>")
+    with pytest.raises(ImageError, match=scored[contract.IMAGE_ID][3]):
+        evaluate_release(workplace.release, photos, tmp_path / "labels.csv", tmp_path / "out2")
+    assert not (tmp_path / "out2").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image_id,Female\na.jpg,1\n", "no column 'Male'"),
+        ("image_id,Male\na.jpg,2\n", r":2: Male is .*2.*; expected 0 or 1"),
+        ("image_id,Male\na.jpg,1\na.jpg,0\n", "a.jpg is there more than once"),
+        ("image_id,Male\n", "no line but the first"),
+    ],
+)
+def test_wrong_labels_are_named(tmp_path: Path, text: str, words: str) -> None:
+    """Column, line, value."""
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(AnnotationError, match=words):
+        read_labels(tmp_path / "labels.csv")
+
+
+def test_the_newest_decision_about_the_model_counts() -> None:
+    """Decisions about other models do not; a later one replaces an earlier one."""
+    candidate = [SimpleNamespace(id=7)]
+
+    def made(number: int, model: int) -> SimpleNamespace:
+        return SimpleNamespace(id=number, get_int_custom_property=lambda key: model)
+
+    decisions = [made(11, 7), made(12, 5), made(10, 7)]
+    assert choose_decision(candidate, decisions)["decision"] == [decisions[0]]
+    assert choose_decision(candidate, [made(12, 5)])["decision"] == []

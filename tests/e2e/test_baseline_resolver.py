@@ -1,0 +1,59 @@
+"""The baseline is the newest blessed model older than the candidate."""
+
+import pytest
+from tfx.types import standard_artifacts
+
+from components.baseline_resolver import choose_baseline
+
+
+def model(model_id: int) -> standard_artifacts.Model:
+    artifact = standard_artifacts.Model()
+    artifact.id = model_id
+    return artifact
+
+
+def blessing(
+    model_id: int, blessed: bool, judge: str = "fairness-gate"
+) -> standard_artifacts.ModelBlessing:
+    artifact = standard_artifacts.ModelBlessing()
+    artifact.set_int_custom_property("current_model_id", model_id)
+    artifact.set_int_custom_property("blessed", int(blessed))
+    artifact.set_string_custom_property("judge", judge)
+    return artifact
+
+
+@pytest.mark.parametrize(
+    ("candidate", "blessings", "baseline"),
+    [
+        (1, {}, None),
+        (1, {1: True}, None),  # an unchanged rerun of the first model: never with itself
+        (3, {1: True, 2: False}, 1),
+        (3, {1: True, 2: True}, 2),
+        (2, {1: True, 2: True, 3: True}, 1),  # data changed back: the same answer as then
+    ],
+)
+def test_the_baseline_depends_on_the_candidate_only(
+    candidate: int, blessings: dict[int, bool], baseline: int | None
+) -> None:
+    """Whatever has been blessed since, a candidate's baseline stays the same."""
+    found = choose_baseline(
+        candidate=[model(candidate)],
+        model=[model(i) for i in (1, 2, 3)],
+        model_blessing=[blessing(i, ok) for i, ok in blessings.items()],
+    )
+    assert [m.id for m in found["model"]] == ([baseline] if baseline else [])
+    assert len(found["model_blessing"]) == len(found["model"])
+
+
+def test_the_evaluators_blessing_alone_makes_no_baseline() -> None:
+    """A model that the fairness gate refused, or stopped the run for, is no baseline."""
+    found = choose_baseline(
+        candidate=[model(3)],
+        model=[model(i) for i in (1, 2, 3)],
+        model_blessing=[
+            blessing(1, True),
+            blessing(2, True, judge=""),
+            blessing(2, False),
+        ],
+    )
+    assert [m.id for m in found["model"]] == [1]

@@ -1,0 +1,235 @@
+"""The executor of example-gen, run as TFX runs it, on small real trees."""
+
+import csv
+import json
+import logging
+import resource
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.types import standard_artifacts
+
+from components.example_gen import shards as shards_module
+from components.example_gen.artifacts import SamplingManifest
+from components.example_gen.component import CelebAExampleGen
+from components.example_gen.encoding import encode_example, features
+from components.example_gen.executor import Executor
+from components.example_gen.sampling import FaultConfig, SamplingConfig
+from data import contract
+from data.celeba import load_index
+from data.errors import ConfigError, DataError, ImageError
+
+RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
+SETUP = Path(__file__).parents[2] / "setup.py"
+
+
+def run(data, out, sampling=None, faults=None, shards=1, beam_args=()):
+    component = CelebAExampleGen(str(data), sampling, faults, shards)
+    examples, manifest = standard_artifacts.Examples(), SamplingManifest()
+    examples.uri, manifest.uri = str(out / "examples"), str(out / "manifest")
+    # With a setup file named, TFX does not pack itself for remote workers.
+    beam_args = [RUNNER, f"--setup_file={SETUP}", *beam_args]
+    executor = Executor(Executor.Context(beam_pipeline_args=beam_args, tmp_dir=str(out / "tmp")))
+    outputs = {"examples": [examples], "manifest": [manifest]}
+    executor.Do({}, outputs, component.spec.exec_properties)
+    return examples
+
+
+def records(out, split):
+    files = sorted(str(f) for f in (out / "examples" / f"Split-{split}").iterdir())
+    return [r.numpy() for r in tf.data.TFRecordDataset(files)]
+
+
+def values(example, name):
+    feature = example.features.feature[name]
+    return list(getattr(feature, feature.WhichOneof("kind") or "bytes_list").value)
+
+
+def manifest_rows(out):
+    with (out / "manifest/manifest.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_encoding_is_what_protobuf_writes(make_jpeg):
+    """Our bytes parse into the same message as tf.train.Example's own."""
+    attributes = np.random.default_rng(0).integers(0, 2, 40, dtype=np.uint8)
+    for image in (b"", b"x" * 127, b"x" * 128, make_jpeg(1), b"x" * 70_000):
+        ours = tf.train.Example.FromString(
+            encode_example(image, attributes, features({"identity": [7], "sharpness": [1.5]}))
+        )
+        theirs = tf.train.Example()
+        for name, value in zip(contract.ATTRIBUTES, attributes, strict=True):
+            theirs.features.feature[name].int64_list.value.append(int(value))
+        theirs.features.feature["identity"].int64_list.value.append(7)
+        theirs.features.feature["sharpness"].float_list.value.append(1.5)
+        theirs.features.feature["image"].bytes_list.value.append(image)
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("layout", ["official", "kaggle"])
+@pytest.mark.parametrize("images_in", ["folder", "zip"])
+def test_examples_hold_what_the_files_say(celeba_tree, tmp_path, layout, images_in):
+    """Every feature of every example agrees with the annotation files and the image files."""
+    data = celeba_tree(tmp_path / "data", layout=layout, images_in=images_in)
+    pictures = celeba_tree(tmp_path / "pictures") / "Img/img_align_celeba"
+    artifact = run(data, tmp_path, shards=3)
+    assert set(artifact.splits) == {"train", "val", "test"}
+    _, index = load_index(str(data))
+    row_of = {i: r for r, i in enumerate(index.ids.tolist())}
+    for split in contract.SPLITS:
+        males = Counter()
+        for record in records(tmp_path, split):
+            example = tf.train.Example.FromString(record)
+            [image_id] = values(example, "image_id")
+            row = row_of[image_id]
+            image = (pictures / image_id.decode()).read_bytes()
+            assert values(example, "image") == [image]
+            assert values(example, "image_bytes") == [len(image)]
+            assert values(example, "image_width") == [178]
+            assert values(example, "image_height") == [218]
+            assert values(example, "partition") == [split.encode()]
+            assert values(example, "landmarks") == index.landmarks[row].tolist()
+            for name in contract.ATTRIBUTES:
+                assert values(example, name) == [index.attribute(name)[row]]
+            if layout == "official":
+                assert values(example, "identity") == [index.identity[row]]
+            else:
+                assert "identity" not in example.features.feature
+            assert 0 < values(example, "brightness")[0] < 255
+            males.update(values(example, "Male"))
+        assert males[0] == males[1] > 0
+    assert not list((tmp_path / "examples").glob("**/*unfinished*"))
+
+
+def test_same_examples_for_any_number_of_workers_and_shards(celeba_tree, tmp_path):
+    """One worker or two threads, one file or four: the same records in the same order."""
+    data = celeba_tree(tmp_path / "data")
+    run(data, tmp_path / "a")
+    threads = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
+    run(data, tmp_path / "b", shards=4, beam_args=threads)
+    for split in contract.SPLITS:
+        assert records(tmp_path / "a", split) == records(tmp_path / "b", split)
+    names = sorted(f.name for f in (tmp_path / "b/examples/Split-train").iterdir())
+    assert names == [f"data_tfrecord-{n:05d}-of-00004" for n in range(4)]
+    a, b = ((tmp_path / x / "manifest/manifest.csv").read_bytes() for x in "ab")
+    assert a == b
+
+
+def test_manifest_tells_what_was_written(celeba_tree, tmp_path):
+    """Ids, splits, labels and identities are those of the examples; counts and sums are right."""
+    data = celeba_tree(tmp_path / "data")
+    run(data, tmp_path, SamplingConfig(seed=3, test_natural=True))
+    rows = manifest_rows(tmp_path)
+    for split in (*contract.SPLITS, contract.TEST_NATURAL):
+        examples = [tf.train.Example.FromString(r) for r in records(tmp_path, split)]
+        assert [
+            (r["image_id"], int(r["label"]), int(r["identity"]))
+            for r in rows
+            if r["split"] == split
+        ] == [
+            (values(e, "image_id")[0].decode(), values(e, "Male")[0], values(e, "identity")[0])
+            for e in examples
+        ]
+    content = json.loads((tmp_path / "manifest/manifest.json").read_text())
+    assert content["seed"] == 3
+    assert content["counts"]["train"]["Male=0"] == content["counts"]["train"]["Male=1"]
+    assert "Anno/list_attr_celeba.txt" in content["sha256"]
+    assert "| train |" in (tmp_path / "manifest/summary.md").read_text()
+
+
+def test_few_bad_images_are_set_aside_and_the_rest_stays_balanced(celeba_tree, tmp_path, caplog):
+    """Below the limit: listed in the dead-letter file, logged, and replaced; never half used."""
+    data = celeba_tree(tmp_path / "data")
+    run(data, tmp_path / "before")
+    victims = [r["image_id"] for r in manifest_rows(tmp_path / "before") if r["split"] == "train"]
+    folder = data / "Img/img_align_celeba"
+    (folder / victims[0]).write_bytes(b"")
+    (folder / victims[1]).unlink()
+    (folder / victims[2]).write_text("<html>")
+    with caplog.at_level(logging.WARNING, "genq.ingest"):
+        run(data, tmp_path / "after", faults=FaultConfig(max_bad_image_fraction=0.03))
+    with (tmp_path / "after/manifest/dead_letter.csv").open() as file:
+        listed = {r["image_id"]: r["problem"] for r in csv.DictReader(file)}
+    assert set(listed) == set(victims[:3])
+    assert "0 bytes" in listed[victims[0]] and "missing" in listed[victims[1]]
+    assert all(v in caplog.text for v in victims[:3])
+    rows = manifest_rows(tmp_path / "after")
+    assert not set(victims[:3]) & {r["image_id"] for r in rows}
+    for split in contract.SPLITS:
+        labels = Counter(r["label"] for r in rows if r["split"] == split)
+        assert labels["0"] == labels["1"] == len(records(tmp_path / "after", split)) / 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: f.unlink(), "the image is missing"),
+        (lambda f: f.write_bytes(f.read_bytes()[:500]), "cut off after 500 bytes"),
+        (lambda f: f.write_bytes(b""), "empty"),
+        (lambda f: f.with_name("x.jpg").write_bytes(b""), "x.jpg: the image has no annotation"),
+    ],
+)
+def test_a_bad_image_above_the_limit_stops_the_run(celeba_tree, tmp_path, damage, message):
+    """By default 0.1 %: one of 120 is too many. It is named, and no examples are left."""
+    data = celeba_tree(tmp_path / "data")
+    run(data, tmp_path / "before")
+    victim = manifest_rows(tmp_path / "before")[0]["image_id"]
+    damage(data / "Img/img_align_celeba" / victim)
+    with pytest.raises(ImageError, match=message) as error:
+        run(data, tmp_path / "after")
+    assert "max_bad_image_fraction" in error.value.remedy
+    assert not list((tmp_path / "after").glob("examples/Split-*"))
+    if "annotation" not in message:
+        assert victim in error.value.problem
+    assert "image_id" in (tmp_path / "after/manifest/dead_letter.csv").read_text()
+
+
+def test_full_disk_leaves_nothing_that_looks_good(celeba_tree, tmp_path):
+    """When writing fails, the error names the file, and no shard is left, whole or half."""
+    data = celeba_tree(tmp_path / "data")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As a full disk does, writes fail from some size on; val and test are small enough.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+    try:
+        with pytest.raises(DataError, match=r"Split-train/data_tfrecord.*cannot be written"):
+            run(data, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [f for f in (tmp_path / "out/examples").rglob("*") if f.is_file()]
+
+
+def test_brightness_and_sharpness_are_on_the_first_examples_of_a_split(
+    celeba_tree, tmp_path, monkeypatch
+):
+    """A share of the examples, whatever the number of shards."""
+    monkeypatch.setattr(shards_module, "QUALITY_IMAGES_PER_SPLIT", 20)
+    data = celeba_tree(tmp_path / "data")
+    run(data, tmp_path, shards=3)
+    examples = [tf.train.Example.FromString(r) for r in records(tmp_path, "train")]
+    assert ["sharpness" in e.features.feature for e in examples] == [
+        i < 20 for i in range(len(examples))
+    ]
+
+
+def test_shards_must_be_positive(tmp_path):
+    """Named with the value."""
+    with pytest.raises(ConfigError, match="shards is 0"):
+        CelebAExampleGen(str(tmp_path), shards=0)
+
+
+def test_unused_images_are_never_read(celeba_tree, tmp_path):
+    """Metadata first: images outside the sample may be as broken as they like."""
+    data = celeba_tree(tmp_path / "data")
+    config = SamplingConfig(total=20)
+    run(data, tmp_path / "a", config)
+    used = {r["image_id"] for r in manifest_rows(tmp_path / "a")}
+    for file in (data / "Img/img_align_celeba").iterdir():
+        if file.name not in used:
+            file.write_bytes(b"broken")
+    run(data, tmp_path / "b", config)
+    assert {r["image_id"] for r in manifest_rows(tmp_path / "b")} == used
+    shutil.rmtree(tmp_path / "b")

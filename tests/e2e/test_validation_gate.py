@@ -1,0 +1,157 @@
+"""The gate's judgement, on statistics made from small tables; and the schema's proposal."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components import previous_statistics
+from components.schema_update import propose
+from components.validation_gate import Anomaly, compare, judge, list_anomalies
+from data import contract
+from data.errors import DataError, GateError
+
+import tensorflow_data_validation as tfdv  # isort: skip  # after tfx
+
+SCHEMA = Path(__file__).parents[2] / "data" / "schema.pbtxt"
+
+
+def schema():
+    return text_format.Parse(SCHEMA.read_text(), schema_pb2.Schema())
+
+
+def statistics(n=400, seed=0, **columns):
+    rng = np.random.default_rng(seed)
+    table = {name: rng.integers(0, 2, n) for name in contract.ATTRIBUTES}
+    table |= {
+        "image": [b"\xff\xd8"] * n,
+        "image_id": [b"%06d.jpg" % i for i in range(n)],
+        "image_width": np.full(n, 178),
+        "image_height": np.full(n, 218),
+        "image_bytes": rng.integers(5000, 9000, n),
+        "brightness": rng.normal(120, 20, n),
+        "sharpness": rng.normal(10, 1, n),
+        **columns,
+    }
+    frame = pd.DataFrame({k: v for k, v in table.items() if v is not None})
+    return tfdv.generate_statistics_from_dataframe(frame, tfdv.StatsOptions(schema=schema()))
+
+
+def anomalies_of(stats):
+    found = tfdv.validate_statistics(stats, schema())
+    return list_anomalies("train", found, stats.datasets[0], schema())
+
+
+def test_sound_data_have_no_anomalies():
+    """The curated schema accepts what example-gen writes, with and without optional features."""
+    assert anomalies_of(statistics()) == []
+    measured = np.where(np.arange(400) < 250, 120.0, np.nan)  # on the first 250 examples only
+    partly = statistics(
+        brightness=measured,
+        sharpness=measured / 12,
+        identity=np.arange(400) + 1,
+        partition=["train"] * 400,
+        landmarks=[[69, 111, 108, 111, 88, 130, 72, 150, 105, 150]] * 400,
+    )
+    assert anomalies_of(partly) == []
+    assert partly.datasets[0].num_examples == 400
+
+
+@pytest.mark.parametrize(
+    ("columns", "feature", "words"),
+    [
+        ({"Young": np.arange(400) % 3}, "Young", "2"),
+        ({"Young": None}, "Young", "ropped"),
+        ({"image_width": np.full(400, 177)}, "image_width", "177"),
+        ({"partition": ["train"] * 399 + ["dev"]}, "partition", "dev"),
+        ({"newcomer": np.zeros(400)}, "newcomer", "New column"),
+        ({"brightness": np.full(400, 300.0)}, "brightness", "300"),
+    ],
+)
+def test_each_kind_of_anomaly_is_named(columns, feature, words):
+    """Split, feature, what was found and expected, and a remedy are in the message."""
+    found = anomalies_of(statistics(**columns))
+    assert {a.feature for a in found} == {feature}
+    with pytest.raises(GateError) as error:
+        judge(found, [])
+    assert f"train: {feature}: " in error.value.problem
+    assert words in error.value.problem and "expected" in error.value.problem
+    assert f"--accept-anomaly {feature}:{found[0].kind}" in error.value.remedy
+
+
+def test_anomalies_are_let_through_by_name_only():
+    """By feature, by kind, or both; another name does not help."""
+    anomaly = Anomaly("val", "Young", "INT_TYPE_BIG_INT", "high", "high", "2", "1")
+    for name in ("Young", "INT_TYPE_BIG_INT", "Young:INT_TYPE_BIG_INT"):
+        assert judge([anomaly], [name]) == [anomaly]
+    for name in ("Male", "Young:OTHER", ""):
+        with pytest.raises(GateError, match="val: Young"):
+            judge([anomaly], [name])
+
+
+def test_drift_and_skew_are_judged_where_there_are_enough_examples():
+    """A rate that moved by 0.3 is drift and skew; few examples are reported as not compared."""
+    many = statistics(4000)
+    moved = statistics(4000, 1, Young=(np.arange(4000) % 5 == 0).astype(int))
+    now = {"train": many, "test": many}
+    found, notes = compare(now, {"train": moved}, schema())
+    assert {(a.split, a.feature) for a in found} == {
+        ("train against its previous statistics", "Young")
+    }
+    assert all(note == "compared" for note in notes.values()) and len(notes) == 2
+    found, _ = compare({"train": many, "test": moved}, {}, schema())
+    assert {(a.split, a.feature) for a in found} == {("test against train", "Young")}
+    assert compare({"train": many, "test": statistics(4000, 2)}, {"train": many}, schema())[0] == []
+    found, notes = compare({"train": many, "val": statistics(400, 1)}, {}, schema())
+    assert found == [] and "too few examples" in notes["val against train"]
+
+
+def test_previous_statistics_are_older_than_the_current():
+    """The newest that is older; nothing in a first run, and never the data themselves."""
+    a, b, c = (SimpleNamespace(id=i) for i in (3, 5, 8))
+    choose = previous_statistics.choose_previous
+    assert choose([c], [a, b, c]) == {"current": [c], "previous": [b]}
+    assert choose([b], [c, a, b]) == {"current": [b], "previous": [a]}
+    assert choose([a], [a]) == {"current": [a], "previous": []}
+
+
+def test_schema_proposal_is_a_diff_and_writes_nothing(tmp_path):
+    """A new value widens the domain in the diff; agreeing data give no diff."""
+    folder = tmp_path / "stats" / "Split-train"
+    folder.mkdir(parents=True)
+    with pytest.raises(DataError, match="no Split-"):
+        propose(SCHEMA, tmp_path)
+    (folder / "FeatureStats.pb").write_bytes(statistics().SerializeToString())
+    assert propose(SCHEMA, tmp_path / "stats") == ""
+    changed = statistics(partition=["train"] * 200 + ["dev"] * 200)
+    (folder / "FeatureStats.pb").write_bytes(changed.SerializeToString())
+    before = SCHEMA.read_bytes()
+    diff = propose(SCHEMA, tmp_path / "stats")
+    assert '+    value: "dev"' in diff
+    assert SCHEMA.read_bytes() == before
+
+
+def test_schema_names_every_feature_of_the_contract():
+    """The schema and data/contract.py cannot drift apart."""
+    names = {f.name for f in schema().feature}
+    assert names == {
+        *contract.ATTRIBUTES,
+        contract.IMAGE,
+        contract.IMAGE_ID,
+        contract.IDENTITY,
+        contract.PARTITION,
+        contract.LANDMARKS,
+        contract.IMAGE_WIDTH,
+        contract.IMAGE_HEIGHT,
+        contract.IMAGE_BYTES,
+        contract.BRIGHTNESS,
+        contract.SHARPNESS,
+    }
+    # A shape where every example has the feature, a value_count where it may be absent.
+    for f in schema().feature:
+        required = f.presence.min_fraction == 1
+        assert f.WhichOneof("shape_type") == ("shape" if required else "value_count"), f.name

@@ -1,0 +1,59 @@
+"""Presets, files and overrides become one PipelineConfig, or an error that names the key."""
+
+from pathlib import Path
+
+import pytest
+
+from data.errors import ConfigError
+from pipeline.config import PRESETS, load
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid(preset: str) -> None:
+    """Loading it checks each value's range."""
+    assert load(preset) == PRESETS[preset]()
+
+
+def test_overrides_win_over_the_file_and_the_file_over_the_preset(tmp_path: Path) -> None:
+    """Each holds only what differs."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("trainer: {dropout: 0.1, batch_size: 8}\nsampling: {total: 100}\n")
+    config = load("celeba", file, ["trainer.batch_size=16", "sampling.balance_by=[Male, Young]"])
+    assert (config.trainer.dropout, config.trainer.batch_size) == (0.1, 16)
+    assert (config.sampling.total, config.sampling.balance_by) == (100, ("Male", "Young"))
+    assert config.trainer.image_size_px == load("celeba").trainer.image_size_px
+
+
+def test_celeba_is_the_seeds_setting() -> None:
+    """5,000 balanced images, 299 px, ImageNet weights."""
+    config = load("celeba")
+    assert config.sampling.total == 5000
+    assert config.sampling.balance_by == ("Male",)
+    assert (config.trainer.image_size_px, config.trainer.weights) == (299, "imagenet")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("trainer: {dropuot: 0.1}", "Did you mean trainer.dropout"),
+        ("trainer: 3", "trainer is a group of settings; found 3"),
+        ("- a list", "holds list; expected a mapping"),
+        ("trainer: {dropout: [", "is not YAML"),
+        ("trainer: {dropout: much}", "trainer.dropout: found 'much'"),
+        ("trainer: {precision: float8}", "trainer.precision: found 'float8'"),
+        ("sampling: {total: 101}", "sampling.total is 101; accepted"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(tmp_path: Path, content: str, words: str) -> None:
+    """With the place in the tree, what was found and what is accepted."""
+    file = tmp_path / "wrong.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError) as error:
+        load("demo", file)
+    assert words in str(error.value)
+
+
+def test_an_override_without_equals_is_named() -> None:
+    """KEY=VALUE is shown as the form."""
+    with pytest.raises(ConfigError, match="--set trainer.dropout: expected KEY=VALUE"):
+        load("demo", None, ["trainer.dropout"])

@@ -1,0 +1,96 @@
+"""Served faces are compared with the training images from /metrics alone."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import images
+from data.faces.detector import Face
+from data.release import Metric, Metrics, Release, Statistic
+from serving.api.analysis import FaceAnswer, Quality, quality
+from serving.api.drift import exposition, measure
+from serving.api.metrics import Metrics as Instruments
+
+RELEASE = Release(
+    model_name="gender",
+    version=7,
+    created="2026-11-24T00:00:00+00:00",
+    variants=(),
+    metrics=Metrics(overall={"abstention": Metric(value=0.1)}),
+    statistics={
+        "brightness": Statistic(mean=120.0, std_dev=20.0, n=1000),
+        "sharpness": Statistic(mean=10.0, std_dev=3.0, n=1000),
+    },
+    licence="",
+    notice="",
+)
+
+
+class Engine:
+    """All that counting needs of one."""
+
+    version = 7
+
+
+def answer(brightness: float, uncertain: bool = False) -> FaceAnswer:
+    face = Face((0, 0, 1, 1), np.zeros((5, 2), np.float32), 1.0)
+    crop = np.zeros((1, 1, 3), np.uint8)
+    return FaceAnswer(face, crop, Quality(brightness, 10.0, 150.0), 0.3, 0, uncertain)
+
+
+def counted(brightnesses: np.ndarray, uncertain: int = 0) -> str:
+    instruments = Instruments()
+    for n, brightness in enumerate(brightnesses):
+        instruments.face(Engine(), answer(float(brightness), n < uncertain))  # type: ignore[arg-type]
+    return instruments.text()
+
+
+def test_mean_spread_and_shift_are_those_of_the_faces() -> None:
+    """Recovered from sums as NumPy computes them from the values."""
+    values = np.random.default_rng(0).normal(150, 12, 400).clip(0, 255)
+    drift = {d.statistic: d for d in measure(counted(values), RELEASE)}["brightness"]
+    assert drift.n == 400
+    assert drift.served == pytest.approx(values.mean())
+    assert drift.served_std_dev == pytest.approx(values.std(), rel=1e-6)
+    assert drift.shift == pytest.approx((values.mean() - 120) / 20)
+    assert drift.verdict == "far off"
+
+
+@pytest.mark.parametrize(
+    ("mean", "n", "verdict"),
+    [(121.0, 200, "as trained"), (132.0, 200, "shifted"), (90.0, 200, "far off"),
+     (90.0, 20, "too few")],
+)  # fmt: skip
+def test_verdicts(mean: float, n: int, verdict: str) -> None:
+    """Small shifts are nothing, large ones are said, few faces are too few."""
+    drift = {d.statistic: d for d in measure(counted(np.full(n, mean)), RELEASE)}
+    assert drift["brightness"].verdict == verdict
+
+
+def test_more_abstention_than_on_test_is_drift() -> None:
+    """Ten points more than the release's own rate are far off."""
+    drift = {d.statistic: d for d in measure(counted(np.full(200, 120.0), 44), RELEASE)}
+    assert drift["share answered uncertain"].served == pytest.approx(0.22)
+    assert drift["share answered uncertain"].verdict == "far off"
+
+
+def test_without_faces_nothing_is_concluded_and_nothing_breaks() -> None:
+    """An idle server: too few, and no NaN in /metrics."""
+    drifts = measure(Instruments().text(), RELEASE)
+    assert {d.verdict for d in drifts} == {"too few"}
+    assert "nan" not in exposition(drifts).lower()
+
+
+def test_crops_are_measured_as_training_images_are() -> None:
+    """The same picture, once as pixels and once as a JPEG of the training set: nearly the same."""
+    rng = np.random.default_rng(3)
+    coarse = Image.fromarray(rng.integers(0, 256, (14, 11, 3), dtype=np.uint8))
+    picture = coarse.resize((178, 218), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=95)
+    brightness, sharpness = images.quality(buffer.getvalue())
+    mine = quality(np.asarray(picture), 178)
+    assert mine.brightness == pytest.approx(brightness, abs=1)
+    assert mine.sharpness == pytest.approx(sharpness, rel=0.05)

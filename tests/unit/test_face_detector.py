@@ -1,0 +1,123 @@
+"""The detector finds real faces where the reference does, and turns photos that lie on their side.
+
+Reference: `mtcnn` 1.0.0 on TensorFlow 2.21, detect_faces(…, output_type="numpy"), 2026-11-24.
+tests/e2e/test_face_networks.py compares the three networks with the package's own.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from data.errors import WeightsError
+from data.faces import mtcnn_graphs
+from data.faces.detector import DetectorConfig, FaceDetector
+
+# box, then (left eye, right eye, nose, left mouth, right mouth)
+REFERENCE = {
+    "astronaut": (
+        (181.6, 63.7, 264.6, 171.1),
+        [(203.5, 100.1), (245.4, 102.2), (224.2, 126.4), (201.8, 138.6), (244.4, 140.4)],
+    ),
+    "grace_hopper": (
+        (178.4, 109.9, 351.4, 329.8),
+        [(220.4, 190.2), (308.2, 186.0), (268.3, 237.4), (231.7, 277.0), (303.6, 272.9)],
+    ),
+}
+
+
+def portrait(name: str) -> NDArray[np.uint8]:
+    """A real photo that ships inside scikit-image or matplotlib."""
+    package, file = {
+        "astronaut": ("skimage", "data/astronaut.png"),
+        "grace_hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+    }[name]
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations
+    return np.asarray(Image.open(Path(spec.submodule_search_locations[0]) / file).convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def detector() -> FaceDetector:
+    return FaceDetector()
+
+
+def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    w = min(a[2], b[2]) - max(a[0], b[0])
+    h = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(w, 0) * max(h, 0)
+    areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (a, b)]
+    return shared / (sum(areas) - shared)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_real_portraits_as_the_reference_finds_them(detector: FaceDetector, name: str) -> None:
+    """One face; box and landmarks agree with the package's own up to its other resampling."""
+    box, landmarks = REFERENCE[name]
+    [face] = detector.find(portrait(name)).faces
+    assert iou(face.box, box) > 0.9
+    assert face.score > 0.95
+    assert np.abs(face.landmarks - landmarks).max() < 0.03 * (box[2] - box[0])
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_a_photo_on_its_side_is_turned(detector: FaceDetector, quarter_turns: int) -> None:
+    """Nothing sure found upright: the photo is turned; the face is told in the photo's pixels."""
+    upright = portrait("astronaut")
+    [expected] = detector.find(upright).faces
+    turned = np.ascontiguousarray(np.rot90(upright, -quarter_turns))
+    found = detector.find(turned)
+    assert found.rotated_deg == 90 * quarter_turns
+    [face] = found.faces
+    # Independent of the detector's own arithmetic: mark the eye in the photo, turn the photo.
+    for point, seen in zip(expected.landmarks, face.landmarks, strict=True):
+        mark = np.zeros(upright.shape[:2], np.uint8)
+        mark[round(float(point[1])), round(float(point[0]))] = 1
+        [[y, x]] = np.argwhere(np.rot90(mark, -quarter_turns))
+        assert abs(seen[0] - x) <= 1 and abs(seen[1] - y) <= 1
+    for lying in detector.find(turned, retry_rotated=False).faces:
+        assert lying.score < face.score
+
+
+def test_a_large_photo_is_searched_small_and_told_large() -> None:
+    """Beyond max_pixels the photo is shrunk for the search; boxes are in its own pixels."""
+    small = portrait("astronaut")
+    large = np.asarray(Image.fromarray(small).resize((2048, 2048), Image.Resampling.BICUBIC))
+    shrinking = FaceDetector(DetectorConfig(max_pixels=512 * 512))
+    [expected], [face] = shrinking.find(small).faces, shrinking.find(large).faces
+    assert iou(face.box, tuple(4 * v for v in expected.box)) > 0.9
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (11, 11), (12, 12), (13, 400)])
+def test_tiny_and_thin_photos_hold_no_face(detector: FaceDetector, shape: tuple[int, int]) -> None:
+    """Smaller than the smallest face: nothing found, and no error."""
+    assert detector.find(np.full((*shape, 3), 128, np.uint8)).faces == ()
+
+
+def test_noise_is_bounded(detector: FaceDetector) -> None:
+    """Noise proposes thousands of places; suppression looks at a bounded number of them."""
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    assert len(detector.find(noise, retry_rotated=False).faces) == 0
+
+
+def test_work_is_called_off_between_steps(detector: FaceDetector) -> None:
+    """What `check` raises stops the search."""
+
+    class StoppedError(Exception):
+        pass
+
+    def check() -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        detector.find(portrait("astronaut"), check=check)
+
+
+def test_unknown_weights_are_not_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A weight file with another hash is refused before it could run code."""
+    monkeypatch.setitem(mtcnn_graphs.SHA256, "pnet", "0" * 64)
+    with pytest.raises(WeightsError, match="SHA-256"):
+        mtcnn_graphs.graphs()

@@ -1,0 +1,131 @@
+"""Photos as people have them become the same pixels."""
+
+import io
+import zlib
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+
+from serving.api.errors import ApiError
+from serving.api.images import decode, register_decoders
+
+register_decoders()
+LIMIT = 10_000_000
+
+
+def picture(width: int = 120, height: int = 80) -> Image.Image:
+    """Four smooth corners, each of its own colour, so that turning shows."""
+    corners = np.array([[[250, 20, 20], [20, 250, 20]], [[20, 20, 250], [240, 240, 240]]], np.uint8)
+    return Image.fromarray(corners).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP"])
+def test_every_kind_decodes_to_the_picture(kind: str) -> None:
+    """The kinds that phones and browsers write."""
+    photo = decode(saved(picture(), kind), LIMIT)
+    assert (photo.width, photo.height, photo.format) == (120, 80, kind)
+    difference = np.abs(photo.pixels.astype(int) - np.asarray(picture()))
+    assert difference.mean() < (12 if kind == "GIF" else 5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("L", "PNG"), ("LA", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("1", "PNG"), ("I;16", "PNG"),
+     ("CMYK", "JPEG"), ("L", "JPEG"), ("RGBA", "WEBP"), ("P", "GIF")],
+)  # fmt: skip
+def test_every_mode_becomes_rgb(mode: str, kind: str) -> None:
+    """Grey, alpha, palette, 16 bit, CMYK: RGB of about the right brightness."""
+    if mode == "I;16":
+        grey = np.asarray(picture().convert("L")).astype(np.uint16) * 257
+        image = Image.fromarray(grey)
+    else:
+        image = picture().convert(mode)
+    photo = decode(saved(image, kind), LIMIT)
+    assert photo.pixels.shape == (80, 120, 3) and photo.pixels.dtype == np.uint8
+    expected = np.asarray(picture().convert("L")).mean()
+    assert np.asarray(Image.fromarray(photo.pixels).convert("L")).mean() == pytest.approx(
+        expected, abs=12
+    )
+
+
+def test_transparency_lies_on_white() -> None:
+    """What is transparent is white and not black."""
+    photo = decode(saved(Image.new("RGBA", (9, 9), (0, 0, 0, 0)), "PNG"), LIMIT)
+    assert (photo.pixels == 255).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_undone(orientation: int, kind: str) -> None:
+    """However the camera was held, the picture is upright."""
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,  # the camera stores the inverse of what it asks for
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = picture().transpose(undo[orientation]) if orientation > 1 else picture()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = decode(saved(stored, kind, exif=exif), LIMIT)
+    assert (photo.width, photo.height) == (120, 80)
+    assert np.abs(photo.pixels.astype(int) - np.asarray(picture())).mean() < 5
+
+
+def test_heic_orientation_is_undone_once() -> None:
+    """HEIC carries its turn in the container; it is applied once."""
+    heif = pillow_heif.from_pillow(picture().transpose(Image.Transpose.ROTATE_90))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    heif.save(buffer, exif=exif.tobytes())
+    photo = decode(buffer.getvalue(), LIMIT)
+    assert (photo.width, photo.height) == (120, 80)
+    assert np.abs(photo.pixels.astype(int) - np.asarray(picture())).mean() < 5
+
+
+def test_large_jpegs_are_decoded_small_and_told_large() -> None:
+    """A 24-megapixel JPEG is decoded at half its size; the answer speaks of the whole."""
+    photo = decode(saved(picture(6000, 4000), "JPEG"), 50_000_000)
+    assert (photo.width, photo.height) == (6000, 4000)
+    assert photo.pixels.shape == (2000, 3000, 3)
+    assert photo.scale == (2.0, 2.0)
+
+
+def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header alone decides; nothing is decoded."""
+    data = saved(picture(400, 300), "PNG")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("was decoded"))
+    with pytest.raises(ApiError) as caught:
+        decode(data, 100_000)
+    assert caught.value.code == "too_many_pixels"
+    assert caught.value.details == {"width": 400, "height": 300, "limit_mp": 0.1}
+
+
+def test_a_png_that_claims_terapixels_is_refused() -> None:
+    """A decompression bomb is refused by its header."""
+    data = bytearray(saved(picture(), "PNG"))
+    data[16:24] = (2_000_000_000).to_bytes(4) * 2
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4)
+    with pytest.raises(ApiError) as caught:
+        decode(bytes(data), LIMIT)
+    assert caught.value.code == "too_many_pixels"
+
+
+def test_the_first_frame_of_an_animation_is_the_photo() -> None:
+    """Animated GIF and WebP: the first frame."""
+    frames = [Image.new("RGB", (40, 30), c) for c in ("red", "blue")]
+    for kind in ("GIF", "WEBP"):
+        data = saved(frames[0], kind, save_all=True, append_images=frames[1:])
+        assert decode(data, LIMIT).pixels[15, 20].tolist()[0] > 200
