@@ -178,7 +178,8 @@ def test_a_release_is_made_again_from_what_it_says_of_itself(
         *("--models", str(workplace.workdir / "serving/gender"), "--data", str(workplace.data)),
         *("--workdir", str(tmp_path / "again")),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    wide = os.environ | {"COLUMNS": "200"}  # no cell is cut
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=wide)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     rows = {
         cells[0]: cells[1:]
