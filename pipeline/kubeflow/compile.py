@@ -23,6 +23,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.orchestration.kubeflow.v2 import compiler_utils, pipeline_builder
 
 from data.errors import ConfigError
+from pipeline.kubeflow.entrypoint import RUN_ID
 from pipeline.kubeflow.lookup import FOUND
 from pipeline.kubeflow.platform import EXECUTOR, platform_spec
 from pipeline.kubeflow.settings import DEFAULT, Resources, Settings, TargetName, pipeline_config
@@ -31,10 +32,10 @@ from pipeline.pipeline import SCHEMA, create_pipeline
 
 COMMAND: Final = ("python", "-m", "pipeline.kubeflow.entrypoint")
 SCHEMA_VERSION: Final = "2.1.0"
-RUN_ID: Final = "run_id"
+
 
 PARAMETERS: Final = {
-    "data_root": (("data-version", "input_base"), ("example-gen", "input_base")),
+    "data_root": (("data-version", "data_root"), ("example-gen", "input_base")),
     "serving_dir": (
         ("baseline-version", "serving_dir"),
         ("baseline", "serving_dir"),
@@ -174,7 +175,11 @@ def container(node: Any, settings: Settings, target: TargetName) -> dict[str, An
     """
     spec = node.executor_spec
     beam = isinstance(spec, executor_spec.BeamExecutorSpec)
-    arguments = ["--executor", _path(spec.executor_class), "--input", "{{$}}"]
+    arguments = ["--node", node.id, "--input", "{{$}}"]
+    if function := getattr(node, "FUNCTION", None):
+        arguments += ["--function", function]
+    else:
+        arguments += ["--executor", _path(spec.executor_class)]
     arguments += ["--types", json.dumps(types(node), sort_keys=True)]
     if node.id == "example-gen":
         arguments += ["--driver", _path(node.DRIVER_CLASS)]

@@ -9,8 +9,8 @@ from tfx import v1 as tfx
 from tfx.types import standard_component_specs
 
 from pipeline.config import PipelineConfig
-from pipeline.kubeflow.lookup import (
-    FOUND,
+from pipeline.kubeflow.lookup import FOUND
+from pipeline.kubeflow.nodes import (
     Baseline,
     BaselineVersion,
     DataVersion,
@@ -43,12 +43,8 @@ class Cluster:
 
         KFP runs no driver before it asks its cache: changed data would go unseen.
         """
-        properties = example_gen.exec_properties
-        node = DataVersion(
-            input_base=properties[standard_component_specs.INPUT_BASE_KEY],
-            input_config=properties[standard_component_specs.INPUT_CONFIG_KEY],
-        ).with_id("data-version")
-        return (node,)
+        root = example_gen.exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        return (DataVersion(root).with_id("data-version"),)
 
     def previous_statistics(self, statistics: tfx.types.BaseChannel) -> Lookup:
         """See pipeline.targets.Target."""

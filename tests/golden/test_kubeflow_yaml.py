@@ -1,5 +1,6 @@
 """What `genq kubeflow compile` writes: read by the kfp client and by KFP's own messages."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -138,6 +139,15 @@ def test_the_trainer_gets_its_gpu_and_its_machines_and_only_the_pusher_the_key(g
     assert executors["trainer_executor"]["tolerations"][0]["key"] == "nvidia.com/gpu"
     with_secret = {n for n, e in executors.items() if "secretAsVolume" in e}
     assert with_secret == {"release-pusher_executor"}
+
+
+def test_what_containers_call_can_be_imported(small: Any) -> None:
+    """Functions and executors, by the path in the command line."""
+    for executor in small.spec["deploymentSpec"]["executors"].values():
+        arguments = executor["container"]["args"]
+        key = "--function" if "--function" in arguments else "--executor"
+        module, _, name = arguments[arguments.index(key) + 1].rpartition(".")
+        assert hasattr(importlib.import_module(module), name)
 
 
 def test_no_path_of_this_machine_is_compiled(small: Any) -> None:
