@@ -1,4 +1,4 @@
-"""`genq kubeflow …`: compile for a cluster."""
+"""`genq kubeflow …`: compile for a cluster, rehearse without one."""
 
 from __future__ import annotations
 
@@ -46,3 +46,48 @@ def compile_(
     typer.echo(f"{file}: {name}, {len(tasks)} tasks, artifacts in {compiled.pipeline_root}")
     for key, parameter in compiled.spec["root"]["inputDefinitions"]["parameters"].items():
         typer.echo(f"  parameter {key}, default {parameter['defaultValue']}")
+
+
+@app.command()
+def rehearse(
+    settings_file: SettingsFile,
+    data: Annotated[Path, typer.Option(help="Folder with CelebA's files, in place of the volume.")],
+    overrides: Overrides = None,
+    workdir: Annotated[
+        Path, typer.Option(help="Where artifacts, cache, logs and releases go.")
+    ] = Path("runs/rehearsal"),
+    workers: Annotated[int, typer.Option(min=1, help="Tasks at the same time.")] = 2,
+) -> None:
+    """Compile, and run every container's command on this machine, with KFP's cache and store."""
+    from pipeline.kubeflow.settings import load_settings
+
+    settings = load_settings(settings_file, overrides or ())
+    import yaml
+
+    from pipeline.kubeflow.compile import compile_pipeline
+    from pipeline.kubeflow.lookup import FOUND, NOTHING
+    from pipeline.kubeflow.rehearse import (
+        Outcome,
+        Rehearsal,
+        TaskResult,
+        failure,
+        local_settings,
+    )
+
+    compiled = compile_pipeline(local_settings(settings, data, workdir))
+    # What is run is what is written: the YAML, read back.
+    spec, platform = yaml.safe_load_all(compiled.to_yaml())
+    rehearsal = Rehearsal(workdir, spec, platform)
+
+    def ended(result: TaskResult) -> None:
+        took = "" if result.outcome is Outcome.CACHED else f" in {result.seconds:.1f} s"
+        answers = "".join(f", {k} {v}" for k, v in (result.answers or {}).items())
+        typer.echo(f"{result.name:<20} {result.outcome.value}{took}{answers}")
+
+    results = rehearsal.run(ended=ended, workers=workers)
+    if error := failure(results):
+        raise error
+    if results["trainer"].outcome is Outcome.CACHED:
+        typer.echo("Nothing changed in data, settings or code: nothing was trained.")
+    found = (results["baseline-version"].answers or {}).get(FOUND, NOTHING)
+    typer.echo("Compared with no release." if found == NOTHING else f"Compared with {found}.")
