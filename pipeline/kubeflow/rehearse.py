@@ -10,14 +10,13 @@ environment, and nothing else of this process'. What is not played: pods, retrie
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import Enum
@@ -25,8 +24,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from data.errors import ConfigError, GenqError
-from pipeline.kubeflow.artifacts import FOLDERS, LAUNCHER_ROOT
+from pipeline.kubeflow.artifacts import LAUNCHER_ROOT
 from pipeline.kubeflow.entrypoint import TERMINATION_LOG
+from pipeline.kubeflow.launcher import cache_key, in_pod, placeholders, provision, replace
 from pipeline.kubeflow.object_store import ObjectStore, State
 from pipeline.kubeflow.settings import Settings
 
@@ -266,7 +266,7 @@ class _Run:
             in_pod(pod, found["artifacts"][0]["uri"]).parent.mkdir(parents=True, exist_ok=True)
         for place in outputs["parameters"].values():
             Path(place["outputFile"]).parent.mkdir(parents=True, exist_ok=True)
-        known = list(placeholders(inputs, outputs, pod))
+        known = placeholders(inputs, outputs, pod)
         command = [replace(word, known) for word in container["command"]]
         command += [replace(word, known) for word in container["args"]]
         termination_log = pod / "termination-log"
@@ -310,90 +310,6 @@ class _Run:
                 self.cluster.store.upload(local, uri)
             numbers[key] = self.cluster.state.add(key, uri, metadata)
         return {"artifacts": numbers, "parameters": answers}
-
-
-def provision(declared: dict[str, Any], root: str, task: str, pod: Path) -> dict[str, Any]:
-    """Returns where a task's outputs go: never the same place twice (driver.go)."""
-    base = f"{root}/{task}/{uuid.uuid4()}"
-    return {
-        "artifacts": {
-            key: {
-                "artifacts": [
-                    {
-                        "name": key,
-                        "uri": f"{base}/{key}",
-                        "type": artifact["artifactType"],
-                        "metadata": artifact.get("metadata", {}),
-                    }
-                ]
-            }
-            for key, artifact in declared.get("artifacts", {}).items()
-        },
-        "parameters": {
-            key: {"outputFile": str(pod / "tmp/kfp/outputs" / key)}
-            for key in declared.get("parameters", {})
-        },
-        "outputFile": str(in_pod(pod, f"{base}/output_metadata.json")),
-    }
-
-
-def in_pod(pod: Path, uri: str) -> Path:
-    """Returns where the launcher has an artifact, below the pod's own root."""
-    scheme = next(s for s in FOLDERS if uri.startswith(s))
-    return pod / FOLDERS[scheme] / uri.removeprefix(scheme)
-
-
-def cache_key(
-    inputs: dict[str, Any],
-    outputs: dict[str, Any],
-    component: dict[str, Any],
-    container: dict[str, Any],
-    volumes: list[str],
-) -> str:
-    """Returns KFP's fingerprint of a task (cacheutils/cache.go): ids and texts, not content."""
-    declared = component.get("outputDefinitions", {}).get("parameters", {})
-    key = {
-        "inputArtifactNames": {
-            k: [a["name"] for a in v["artifacts"]] for k, v in inputs["artifacts"].items()
-        },
-        "inputParameterValues": inputs["parameterValues"],
-        "outputArtifactsSpec": {
-            k: {n: v["artifacts"][0][n] for n in ("name", "type", "metadata")}
-            for k, v in outputs["artifacts"].items()
-        },
-        "outputParametersSpec": {k: v["parameterType"] for k, v in declared.items()},
-        "containerSpec": {
-            "image": container["image"],
-            "cmdArgs": [*container["command"], *container["args"]],
-            "pvcNames": sorted(set(volumes)),
-        },
-    }
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-
-
-def placeholders(
-    inputs: dict[str, Any], outputs: dict[str, Any], pod: Path
-) -> Iterator[tuple[str, str]]:
-    """Returns what the launcher replaces in a command line, in its order."""
-    found = [("{{$}}", json.dumps({"inputs": inputs, "outputs": outputs}))]
-    for side, artifacts in (("inputs", inputs["artifacts"]), ("outputs", outputs["artifacts"])):
-        for key, value in artifacts.items():
-            uri = value["artifacts"][0]["uri"]
-            found.append((f"{{{{$.{side}.artifacts['{key}'].uri}}}}", uri))
-            found.append((f"{{{{$.{side}.artifacts['{key}'].path}}}}", str(in_pod(pod, uri))))
-    for key, value in inputs["parameterValues"].items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        found.append((f"{{{{$.inputs.parameters['{key}']}}}}", text))
-    for key, place in outputs["parameters"].items():
-        found.append((f"{{{{$.outputs.parameters['{key}'].output_file}}}}", place["outputFile"]))
-    return iter(found)
-
-
-def replace(word: str, known: list[tuple[str, str]]) -> str:
-    """Returns a word of the command line with its placeholders filled in."""
-    for placeholder, value in known:
-        word = word.replace(placeholder, value)
-    return word
 
 
 def local_settings(settings: Settings, data: Path, workdir: Path) -> Settings:

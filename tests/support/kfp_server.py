@@ -87,9 +87,7 @@ def check_package(body: dict[str, Any]) -> None:
     documents = body["pipeline_spec"]
     spec = json_format.ParseDict(documents["pipeline_spec"], kfp.PipelineSpec())
     if spec.schema_version != "2.1.0":
-        raise RefusedError(
-            400, f"KFP only supports schema version 2.1.0, not {spec.schema_version}"
-        )
+        raise RefusedError(400, f"KFP supports schema 2.1.0 only, not {spec.schema_version}")
     platform = documents["platform_spec"]["platforms"]["kubernetes"]
     for executor in platform["deploymentSpec"]["executors"].values():
         json_format.ParseDict(executor, kubernetes.KubernetesExecutorConfig())
