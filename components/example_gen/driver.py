@@ -2,7 +2,7 @@
 
 TFX's own fingerprint is of the number, sizes and modification times of the files. Flipping a label
 changes no size, and copies may keep their times; the annotation files are small enough to be
-hashed in a tenth of a second.
+hashed in a tenth of a second. data/spans.py finds spans: TFX's patterns know one layout only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tfx.components.example_gen import driver, utils
 
 from data import files
 from data.layouts import find_layout
+from data.spans import newest_span
 
 
 class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no types
@@ -22,15 +23,20 @@ class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no type
     def resolve_exec_properties(
         self, exec_properties: dict[str, Any], pipeline_info: object, component_info: object
     ) -> dict[str, Any]:
-        """Returns the properties with span, version and fingerprint.
+        """Returns the properties with span, version, fingerprint, and the folder of the span.
 
         Raises:
           DataError: if there is no data set.
         """
-        layout = find_layout(exec_properties["input_base"])
+        span = newest_span(exec_properties["input_base"])
+        # Executor and release then name the folder that was read.
+        exec_properties["input_base"] = span.root
+        layout = find_layout(span.root)
         resolved: dict[str, Any] = super().resolve_exec_properties(
             exec_properties, pipeline_info, component_info
         )
+        if span.number is not None:
+            resolved[utils.SPAN_PROPERTY_NAME] = span.number
         digest = hashlib.sha256()
         for path in layout.annotation_files:
             digest.update(hashlib.sha256(files.read_bytes(path)).digest())

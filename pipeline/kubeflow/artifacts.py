@@ -64,6 +64,9 @@ def to_tfx(artifact: Mapping[str, Any], class_path: str) -> Artifact:
     for key, value in artifact.get("metadata", {}).items():
         if key in OF_KFP or value is None:
             continue
+        if isinstance(value, dict | list):
+            result.set_json_value_custom_property(key, value)
+            continue
         kind = declared.get(key, None)
         store = result.mlmd_artifact
         target = (store.properties if kind is not None else store.custom_properties)[key]
@@ -76,9 +79,12 @@ def metadata(artifact: Artifact) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for values in (artifact.mlmd_artifact.properties, artifact.mlmd_artifact.custom_properties):
         for key, value in values.items():
-            if kind := value.WhichOneof("value"):
+            kind = value.WhichOneof("value")
+            if kind == "struct_value":
+                result[key] = artifact.get_json_value_custom_property(key)
+            elif kind:
                 result[key] = getattr(value, kind)
-    return result
+    return {key: value for key, value in result.items() if value is not None}
 
 
 def identifier(name: str) -> int:

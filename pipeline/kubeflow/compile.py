@@ -183,10 +183,15 @@ def container(node: Any, settings: Settings, target: TargetName) -> dict[str, An
     arguments += ["--types", json.dumps(types(node), sort_keys=True)]
     if node.id == "example-gen":
         arguments += ["--driver", _path(node.DRIVER_CLASS)]
+    image = settings.images.get(node.id) or settings.images.get(DEFAULT) or settings.image
+    if beam:
+        arguments += spec.beam_pipeline_args
+        # What distributed workers run; without it TFX packs itself up before each pipeline.
+        arguments.append(f"--sdk_container_image={image}")
     result: dict[str, Any] = {
-        "image": settings.images.get(node.id) or settings.images.get(DEFAULT) or settings.image,
+        "image": image,
         "command": list(COMMAND),
-        "args": [*arguments, *(spec.beam_pipeline_args if beam else [])],
+        "args": arguments,
         "resources": resources(settings.resources_of(node.id), target),
     }
     if settings.env:

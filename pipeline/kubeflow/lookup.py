@@ -27,6 +27,7 @@ from typing import Any, Final
 from data import files, release
 from data.errors import ReleaseError
 from data.layouts import IMAGE_SUFFIXES, find_layout
+from data.spans import newest_span
 
 logger = logging.getLogger("genq.lookup")
 
@@ -64,9 +65,10 @@ def data_version(task: Task) -> None:
     Raises:
       DataError: if there is none.
     """
-    root = task.parameters["data_root"]
-    task.answers[FOUND] = fingerprint(root)
-    logger.info("The data in %s are %s.", root, task.answers[FOUND])
+    span = newest_span(task.parameters["data_root"])
+    number = "" if span.number is None else f"span-{span.number}-"
+    task.answers[FOUND] = f"{number}{fingerprint(span.root)}"
+    logger.info("The data in %s are %s.", span.root, task.answers[FOUND])
 
 
 def fingerprint(root: str) -> str:

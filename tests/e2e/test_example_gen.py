@@ -16,6 +16,7 @@ from tfx.types import standard_artifacts
 from components.example_gen import shards as shards_module
 from components.example_gen.artifacts import SamplingManifest
 from components.example_gen.component import CelebAExampleGen
+from components.example_gen.driver import Driver
 from components.example_gen.encoding import encode_example, features
 from components.example_gen.executor import Executor
 from components.example_gen.sampling import FaultConfig, SamplingConfig
@@ -233,3 +234,16 @@ def test_unused_images_are_never_read(celeba_tree, tmp_path):
     run(data, tmp_path / "b", config)
     assert {r["image_id"] for r in manifest_rows(tmp_path / "b")} == used
     shutil.rmtree(tmp_path / "b")
+
+
+def test_the_driver_reads_the_newest_span(celeba_tree, tmp_path):
+    """The executor gets the span's folder; a new span is a new fingerprint."""
+    properties = CelebAExampleGen(str(tmp_path)).spec.exec_properties
+    spans, fingerprints = [], set()
+    for number in (1, 2):
+        celeba_tree(tmp_path / f"span-000{number}", images=60 * number)
+        resolved = Driver(None).resolve_exec_properties(dict(properties), None, None)
+        spans.append((resolved["span"], resolved["input_base"]))
+        fingerprints.add(resolved["input_fingerprint"])
+    assert spans == [(n, str(tmp_path / f"span-000{n}")) for n in (1, 2)]
+    assert len(fingerprints) == 2

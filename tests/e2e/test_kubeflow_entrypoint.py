@@ -39,7 +39,12 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "inputs": {
             "parameterValues": {"shards": 2, "title": "T", "run_id": "abc"},
             "artifacts": {
-                "examples": artifact("minio://bucket/run/gen/examples", "12", split_names='["a"]'),
+                "examples": artifact(
+                    "minio://bucket/run/gen/examples",
+                    "12",
+                    split_names='["a"]',
+                    links={"to": ["b"]},
+                ),
                 "blessing": artifact("s3://bucket/b", "projects/1/artifacts/2", blessed=1),
                 "baseline_model": artifact("minio://bucket/run/baseline/model", "13"),
             },
@@ -71,7 +76,7 @@ def test_executors_see_local_artifacts_of_the_right_class(
     assert f"examples={tmp_path}/minio/bucket/run/gen/examples" in seen
     assert f"blessing={tmp_path}/s3/bucket/b" in seen
     assert "examples Examples 12" in seen and '["a"]' in seen
-    assert "blessed=1" in seen
+    assert "blessed=1" in seen and "links={'to': ['b']}" in seen
     assert {"shards=2", "title='T'", "run=abc"} <= set(seen)
     assert not any("baseline_model" in line for line in seen)
     # An input that had no files is an empty folder, not a missing one.
@@ -84,6 +89,7 @@ def test_outputs_have_the_uris_of_the_object_store(task: dict[str, Any], tmp_pat
     written = json.loads((tmp_path / "minio/bucket/run/t/output_metadata.json").read_text())
     [model] = written["artifacts"]["model"]["artifacts"]
     assert model["uri"] == "minio://bucket/run/t/model"
+    assert model["metadata"]["links"] == {"to": ["a"]}
     assert model["metadata"]["blessed"] == 1 and model["metadata"]["tfx_version"]
     assert written["artifacts"].keys() == {"model"}
     assert written["parameterValues"] == {"found": "release-7"}

@@ -22,8 +22,11 @@ class Copier(base_executor.BaseExecutor):
                 lines.append(artifacts[0].split_names)
             if key == "blessing":
                 lines.append(f"blessed={artifacts[0].get_int_custom_property('blessed')}")
-        (Path(output.uri) / "seen.txt").write_text("\n".join(lines))
         output.set_int_custom_property("blessed", 1)
+        output.set_json_value_custom_property("links", {"to": ["a"]})
+        for artifacts in input_dict.values():
+            lines.append(f"links={artifacts[0].get_json_value_custom_property('links')}")
+        (Path(output.uri) / "seen.txt").write_text("\n".join(lines))
         return {"found": "release-7"}
 
 

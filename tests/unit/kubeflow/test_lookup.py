@@ -8,6 +8,7 @@ import pytest
 
 from data import release
 from data.errors import DataError, ReleaseError
+from data.spans import Span, newest_span
 from pipeline.kubeflow.lookup import (
     ABSENT,
     FOUND,
@@ -15,6 +16,7 @@ from pipeline.kubeflow.lookup import (
     Task,
     baseline,
     choose_release,
+    data_version,
     fingerprint,
     remember,
 )
@@ -104,6 +106,17 @@ def test_the_fingerprint_sees_labels_and_images(celeba_tree: CelebATree, tmp_pat
     assert fingerprint(str(root)) != first
     with pytest.raises(DataError, match="no such folder"):
         fingerprint(str(tmp_path / "nowhere"))
+
+
+def test_the_newest_span_is_read(celeba_tree: CelebATree, tmp_path: Path) -> None:
+    """Not the alphabetically last, nor one that is being written."""
+    root = tmp_path / "celeba"
+    for name in ("span-0002", "span-10", ".span-0011"):
+        celeba_tree(root / name, images=60)
+    task = Task({}, {}, {"data_root": str(root)})
+    data_version(task)
+    assert task.answers[FOUND] == f"span-10-{fingerprint(str(root / 'span-10'))}"
+    assert newest_span(str(root / "span-10")) == Span(str(root / "span-10"), None)
 
 
 def test_statistics_are_compared_with_those_of_the_data_before(tmp_path: Path) -> None:
