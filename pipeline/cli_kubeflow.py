@@ -115,6 +115,18 @@ def run(
     overrides: Overrides = None,
     package: Package = None,
     parameters: Parameters = None,
+    if_changed: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="Start only if the data in this folder are others than at the last run that was "
+            "started so; for a trigger by arrival.",
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Where --if-changed keeps it; the default is runs/<name>.data-version."),
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Start one run on the cluster."""
@@ -126,6 +138,16 @@ def run(
     with _package(settings, package) as (file, name, chosen):
         values = chosen(parameters or ())
         title = f"{name} {datetime.now():%Y-%m-%d %H:%M:%S}"
+        remembered = state or Path("runs") / f"{name}.data-version"
+        version = ""
+        if if_changed is not None:
+            from pipeline.kubeflow.lookup import version_of
+
+            version = version_of(str(if_changed))
+            if remembered.exists() and remembered.read_text().strip() == version:
+                typer.echo(f"The data are {version}, as at the last run: nothing is started.")
+                return
+            typer.echo(f"The data are {version}: new.")
         if dry_run:
             typer.echo(f"Would start {title!r} on {settings.host or 'the cluster of kubectl'}.")
             _show_parameters(values)
@@ -134,6 +156,10 @@ def run(
 
         cluster = Cluster(settings)
         run_id = cluster.run(file, values, title)
+        if version:
+            # Only now: a run that the server refused is asked for again.
+            remembered.parent.mkdir(parents=True, exist_ok=True)
+            remembered.write_text(f"{version}\n")
         typer.echo(f"Started {title!r}: {cluster.url(run_id)}")
 
 

@@ -65,10 +65,20 @@ def data_version(task: Task) -> None:
     Raises:
       DataError: if there is none.
     """
-    span = newest_span(task.parameters["data_root"])
+    task.answers[FOUND] = version_of(task.parameters["data_root"])
+
+
+def version_of(data_root: str) -> str:
+    """Returns the newest span's number, where there are spans, and its fingerprint.
+
+    Raises:
+      DataError: if there is no data set.
+    """
+    span = newest_span(data_root)
     number = "" if span.number is None else f"span-{span.number}-"
-    task.answers[FOUND] = f"{number}{fingerprint(span.root)}"
-    logger.info("The data in %s are %s.", span.root, task.answers[FOUND])
+    version = f"{number}{fingerprint(span.root)}"
+    logger.info("The data in %s are %s.", span.root, version)
+    return version
 
 
 def fingerprint(root: str) -> str:

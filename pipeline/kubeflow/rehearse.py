@@ -275,6 +275,8 @@ class _Run:
             # `python` of the image is the one that runs this.
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(pod),
+            # The image has this cache; without it, every container looks for fonts.
+            "MPLCONFIGDIR": str(self.cluster.root / "image/matplotlib"),
             "PYTHONPATH": str(REPOSITORY),
             LAUNCHER_ROOT: str(pod),
             TERMINATION_LOG: str(termination_log),

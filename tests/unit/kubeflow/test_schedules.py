@@ -67,6 +67,25 @@ def test_a_run_is_started_with_package_parameters_and_root(genq: Genq, server: "
     assert run["experiment_id"] == experiment["experiment_id"]
 
 
+def test_new_data_start_a_run_and_old_data_do_not(
+    genq: Genq, server: "Server", tmp_path: Path, celeba_tree: Callable[..., Path]
+) -> None:
+    """A refused run is asked for again; a new span is new data."""
+    import kfp_server
+
+    celeba_tree(tmp_path / "data/span-0001", images=60)
+    asked = ("--if-changed", str(tmp_path / "data"), "--state", str(tmp_path / "state"))
+    server.faults.append(kfp_server.Fault("POST", "/runs", 500))
+    with pytest.raises(ClusterError):
+        genq("run", *asked)
+    assert "The data are span-1-" in genq("run", *asked)
+    assert "nothing is started" in genq("run", *asked)
+    assert len(server.runs) == 1
+    celeba_tree(tmp_path / "data/span-0002", images=60)
+    assert "The data are span-2-" in genq("run", *asked)
+    assert len(server.runs) == 2
+
+
 def test_a_schedule_has_no_catch_up_and_a_limit_and_shows_its_firings(
     genq: Genq, server: "Server"
 ) -> None:
