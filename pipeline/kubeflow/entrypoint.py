@@ -197,7 +197,14 @@ def execute(
     outputs_utils.tag_output_artifacts_with_version(made)
     # TFX's own executors answer with a message of theirs, or with nothing.
     answers = answer if isinstance(answer, dict) else {}
-    return answers, {key: metadata(artifacts[0]) for key, artifacts in made.items()}
+    properties_of = {key: metadata(artifacts[0]) for key, artifacts in made.items()}
+    # The Evaluator notes which models it compared, by the folders that it was given.
+    known = [a for found in inputs.values() for a in found] + list(outputs.values())
+    uris = {str(local_path(a["uri"])): a["uri"] for a in known}
+    return answers, {
+        key: {name: uris.get(v, v) if isinstance(v, str) else v for name, v in values.items()}
+        for key, values in properties_of.items()
+    }
 
 
 def write_outputs(

@@ -89,6 +89,7 @@ def test_outputs_have_the_uris_of_the_object_store(task: dict[str, Any], tmp_pat
     written = json.loads((tmp_path / "minio/bucket/run/t/output_metadata.json").read_text())
     [model] = written["artifacts"]["model"]["artifacts"]
     assert model["uri"] == "minio://bucket/run/t/model"
+    assert model["metadata"]["made_of"] == "minio://bucket/run/gen/examples"
     assert model["metadata"]["links"] == {"to": ["a"]}
     assert model["metadata"]["blessed"] == 1 and model["metadata"]["tfx_version"]
     assert written["artifacts"].keys() == {"model"}

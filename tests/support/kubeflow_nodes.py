@@ -23,6 +23,7 @@ class Copier(base_executor.BaseExecutor):
             if key == "blessing":
                 lines.append(f"blessed={artifacts[0].get_int_custom_property('blessed')}")
         output.set_int_custom_property("blessed", 1)
+        output.set_string_custom_property("made_of", input_dict["examples"][0].uri)
         output.set_json_value_custom_property("links", {"to": ["a"]})
         for artifacts in input_dict.values():
             lines.append(f"links={artifacts[0].get_json_value_custom_property('links')}")
