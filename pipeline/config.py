@@ -67,12 +67,15 @@ class ReleaseConfig:
       serving_dir: holds `<model_name>/<version>/`; "" means `serving` under the workdir.
       sign_command: signs each release's SHA256SUMS, e.g. "cosign sign-blob --yes --key K
         --output-signature {signature} {file}"; "" signs nothing.
+      remote: URI that fsspec knows, e.g. "s3://bucket/models": each release is copied to
+        `<remote>/<model_name>/<version>/` once it is published here; "" copies nothing.
       require_approval: publish only what a reviewer approved (`genq approve`).
     """
 
     serving_dir: str = ""
     model_name: str = "gender"
     sign_command: str = ""
+    remote: str = ""
     require_approval: bool = False
 
 

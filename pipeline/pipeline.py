@@ -155,6 +155,7 @@ def create_pipeline(config: PipelineConfig) -> tfx.dsl.Pipeline:
         model_name=config.release.model_name,
         run_config=recorded(config),
         sign_command=config.release.sign_command,
+        remote=config.release.remote,
     ).with_id("release-pusher")
 
     approval: list[Any] = []
