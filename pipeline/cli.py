@@ -11,7 +11,15 @@ from typing import Annotated
 
 import typer
 
-from pipeline import cli_data, cli_doctor, cli_predict, cli_releases, cli_report, cli_serve
+from pipeline import (
+    cli_data,
+    cli_doctor,
+    cli_kubeflow,
+    cli_predict,
+    cli_releases,
+    cli_report,
+    cli_serve,
+)
 
 app = typer.Typer(
     name="genq",
@@ -101,6 +109,7 @@ def run(
 # In the order in which a person comes to need them: run, look, serve.
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_releases.app, name="releases")
+app.add_typer(cli_kubeflow.app, name="kubeflow")
 cli_report.register(app)
 cli_predict.register(app)
 cli_serve.register(app)

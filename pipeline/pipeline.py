@@ -1,6 +1,7 @@
 """The graph, in the order the data takes.
 
-In: a PipelineConfig. Out: a TFX pipeline. Reads like the diagram of docs (and design) draws it.
+In: a PipelineConfig and the place where it runs. Out: a TFX pipeline. Reads like the diagram that
+docs (and design) draw.
 """
 
 from pathlib import Path
@@ -10,15 +11,13 @@ from pydantic import TypeAdapter
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
 
-from components.approval import ApprovalGate, decision_resolver
-from components.baseline_resolver import baseline_resolver
+from components.approval import ApprovalGate
 from components.code_digest import code_digest
 from components.evaluation_report.component import EvaluationReporter
 from components.example_gen.component import CelebAExampleGen
 from components.fairness_gate import FairnessGate
 from components.model_exporter.component import ModelExporter
 from components.predictions.component import ModelScorer
-from components.previous_statistics import previous_statistics
 from components.release_pusher.component import ReleasePusher
 from components.schema_importer import SchemaImporter
 from components.trainer.config import TrainerConfig
@@ -26,12 +25,19 @@ from components.validation_gate import ValidationGate
 from data import contract
 from pipeline.config import PipelineConfig, recorded
 from pipeline.evaluation import eval_config
+from pipeline.targets import Local, Target
 
 SCHEMA = Path(__file__).parent.parent / "data" / "schema.pbtxt"
 
 
-def create_pipeline(config: PipelineConfig) -> tfx.dsl.Pipeline:
-    """Returns the pipeline: from CelebA's files to a published release."""
+def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx.dsl.Pipeline:
+    """Returns the pipeline: from CelebA's files to a published release.
+
+    Args:
+      config: what it does.
+      target: where it runs; None is this machine.
+    """
+    target = target or Local()
     workdir = Path(config.workdir).absolute()
 
     example_gen = CelebAExampleGen(
@@ -54,13 +60,13 @@ def create_pipeline(config: PipelineConfig) -> tfx.dsl.Pipeline:
         schema=schema_importer.outputs["schema"],
     ).with_id("example-validator")
 
-    previous = previous_statistics(statistics_gen.outputs["statistics"])
+    previous = target.previous_statistics(statistics_gen.outputs["statistics"])
 
     validation_gate = ValidationGate(
         statistics=statistics_gen.outputs["statistics"],
         schema=schema_importer.outputs["schema"],
         anomalies=example_validator.outputs["anomalies"],
-        previous_statistics=previous.outputs["previous"],
+        previous_statistics=previous.output,
         accept_anomalies=config.data.accept_anomalies,
     ).with_id("validation-gate")
 
@@ -92,19 +98,19 @@ def create_pipeline(config: PipelineConfig) -> tfx.dsl.Pipeline:
     # Nothing trains on data that the gate refused; the gate raises, so an edge is enough.
     trainer.add_upstream_node(validation_gate)
 
-    resolver = baseline_resolver(trainer.outputs["model"])
+    baseline = target.baseline(trainer.outputs["model"])
 
     # The only pass of the networks over test; everybody after it reads the predictions.
     model_scorer = ModelScorer(
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
-        baseline_model=resolver.outputs["model"],
+        baseline_model=baseline.output,
     ).with_id("model-scorer")
 
     evaluator = tfx.components.Evaluator(
         examples=model_scorer.outputs["scored_examples"],
         model=trainer.outputs["model"],
-        baseline_model=resolver.outputs["model"],
+        baseline_model=baseline.output,
         eval_config=eval_config(config.evaluation),
         example_splits=["test"],
     ).with_id("evaluator")
@@ -160,15 +166,15 @@ def create_pipeline(config: PipelineConfig) -> tfx.dsl.Pipeline:
 
     approval: list[Any] = []
     if config.release.require_approval:
-        decision = decision_resolver(trainer.outputs["model"])
+        decision = target.decision(trainer.outputs["model"])
         gate = ApprovalGate(
             model_blessing=fairness_gate.outputs["blessing"],
-            decision=decision.outputs["decision"],
+            decision=decision.output,
         ).with_id("approval-gate")
         # The reviewer decides on the report; the pusher waits for the gate, which raises.
         gate.add_upstream_node(evaluation_report)
         release_pusher.add_upstream_node(gate)
-        approval = [decision, gate]
+        approval = [*decision.nodes, gate]
 
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
@@ -179,15 +185,16 @@ def create_pipeline(config: PipelineConfig) -> tfx.dsl.Pipeline:
         enable_cache=True,
         beam_pipeline_args=list(config.beam_args),
         components=[
+            *target.watch(example_gen),
             example_gen,
             schema_importer,
             statistics_gen,
             example_validator,
-            previous,
+            *previous.nodes,
             validation_gate,
             *([tuner] if tuner else []),
             trainer,
-            resolver,
+            *baseline.nodes,
             model_scorer,
             evaluator,
             fairness_gate,

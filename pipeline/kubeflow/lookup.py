@@ -1,0 +1,199 @@
+"""What earlier runs left, found by containers: TFX's Resolver does not exist on Kubeflow Pipelines.
+
+KFP's cache compares the ids of artifacts, so a lookup that ran anew would make everything after it
+run anew. Each lookup is therefore two nodes: one that always runs and answers with a short text, a
+parameter; and one that KFP takes from the cache while the text is the same, and that hands over the
+artifact. Where there is nothing yet, the text is NOTHING and the artifact holds the file ABSENT:
+pipeline/kubeflow/entrypoint.py then drops that input, as TFX does with an empty channel.
+
+    data-version         fingerprint of the data set     -> a parameter of example-gen
+    baseline-version     which release to compare with   -> baseline             -> its model
+    previous-version     which statistics came before    -> previous-statistics  -> the statistics
+
+Plain functions on folders; TFX, which takes many seconds to import, is not needed here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from data import files, release
+from data.errors import ReleaseError
+from data.layouts import IMAGE_SUFFIXES, find_layout
+
+logger = logging.getLogger("genq.lookup")
+
+NOTHING: Final = "none"
+ABSENT: Final = "ABSENT"
+FOUND: Final = "found"
+"""The parameter that connects the two nodes of a lookup."""
+RELEASE_PROPERTY: Final = "release"
+SERVING_MODEL: Final = "Format-Serving"
+"""Where TFX has a Model artifact's SavedModel (tfx.utils.path_utils)."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a container was given, and its answer.
+
+    Attributes:
+      inputs: name -> folder.
+      outputs: name -> folder, which is there and empty.
+      parameters: as KFP hands them over.
+      answers: output parameters, by name; to be filled in.
+      metadata: output -> properties; to be filled in.
+    """
+
+    inputs: dict[str, Path]
+    outputs: dict[str, Path]
+    parameters: dict[str, Any]
+    answers: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def data_version(task: Task) -> None:
+    """Answers with a fingerprint of the data set that will be read.
+
+    Raises:
+      DataError: if there is none.
+    """
+    root = task.parameters["data_root"]
+    task.answers[FOUND] = fingerprint(root)
+    logger.info("The data in %s are %s.", root, task.answers[FOUND])
+
+
+def fingerprint(root: str) -> str:
+    """Returns 16 hex digits over the annotations' content and each image file's name, size, time.
+
+    Raises:
+      DataError: if there is no data set.
+    """
+    layout = find_layout(root)
+    digest = hashlib.sha256(layout.name.encode())
+    for path in layout.annotation_files:
+        digest.update(f"{Path(path).name}\0".encode())
+        digest.update(hashlib.sha256(files.read_bytes(path)).digest())
+    if layout.images_kind == "zip":
+        status = Path(layout.images).stat()
+        digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    else:
+        with os.scandir(layout.images) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if entry.name.lower().endswith(IMAGE_SUFFIXES):
+                    status = entry.stat()
+                    line = f"{entry.name} {status.st_size} {status.st_mtime_ns}\n"
+                    digest.update(line.encode())
+    return digest.hexdigest()[:16]
+
+
+def baseline_version(task: Task) -> None:
+    """Answers with the version of the release that the candidate is compared with, or NOTHING."""
+    models = Path(task.parameters["serving_dir"]) / task.parameters["model_name"]
+    found = choose_release(models, task.inputs["model"] / SERVING_MODEL)
+    logger.info("Baseline: %s.", f"release {found}" if found else "none; this is the first")
+    task.answers[FOUND] = str(found) if found else NOTHING
+
+
+def choose_release(model_dir: Path, candidate: Path) -> int | None:
+    """Returns the pinned release, else the newest, that is older than the candidate's own.
+
+    A rerun of a model that was released already is compared with what it was compared with then,
+    never with itself.
+
+    Args:
+      model_dir: of the releases.
+      candidate: folder of the SavedModel.
+    """
+    older: list[int] = []
+    names = {p.relative_to(candidate).as_posix() for p in candidate.rglob("*") if p.is_file()}
+    own = {name: release.sha256(candidate / name) for name in names}
+    for version in release.versions(model_dir):
+        sums = release.read_sums(model_dir / str(version))
+        if "saved_model.pb" in own and own == {n: d for n, d in sums.items() if n in names}:
+            break
+        older.append(version)
+    pinned = release.pinned_version(model_dir)
+    return pinned if pinned in older else max(older, default=None)
+
+
+def baseline(task: Task) -> None:
+    """Hands over a release's SavedModel, whose checksums are verified.
+
+    Raises:
+      ReleaseError: if the release is missing or damaged.
+    """
+    out = task.outputs["model"]
+    version = task.parameters[FOUND]
+    if version == NOTHING:
+        absent(out, "There is no release yet.")
+        return
+    source = Path(task.parameters["serving_dir"]) / task.parameters["model_name"] / version
+    top = ("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra")
+    names = [name for name in release.read_sums(source) if name.split("/")[0] in top]
+    if faults := release.problems(source, only=names):
+        raise ReleaseError(
+            f"Release {version}, the baseline, is damaged: {'; '.join(faults)}.",
+            "Remove it, or pin another one: `genq releases promote`.",
+        )
+    for name in names:
+        target = out / SERVING_MODEL / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target)
+    task.metadata["model"] = {RELEASE_PROPERTY: version}
+    logger.info("The candidate is compared with release %s.", version)
+
+
+def previous_version(task: Task) -> None:
+    """Keeps the statistics outside the artifact store; answers with the ones before, or NOTHING."""
+    history = Path(task.parameters["history_dir"])
+    task.answers[FOUND] = remember(task.inputs["statistics"], history) or NOTHING
+
+
+def remember(current: Path, history: Path) -> str | None:
+    """Adds a folder to the history; returns the name of the entry before it.
+
+    The history grows by one folder whenever the content is another than the last one's.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(p for p in current.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(current).as_posix()}\0".encode())
+        digest.update(file.read_bytes())
+    name = digest.hexdigest()[:16]
+    history.mkdir(parents=True, exist_ok=True)
+    entries = sorted(p.name for p in history.iterdir() if p.name[:1].isdigit())
+    if not entries or not entries[-1].endswith(f"-{name}"):
+        staged = history / f".{name}"
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.copytree(current, staged)
+        entries.append(f"{int(entries[-1].split('-')[0]) + 1 if entries else 1:06d}-{name}")
+        staged.rename(history / entries[-1])
+    return entries[-2] if len(entries) > 1 else None
+
+
+def previous_statistics(task: Task) -> None:
+    """Hands over the statistics of the data before."""
+    out = task.outputs["previous"]
+    if task.parameters[FOUND] == NOTHING:
+        absent(out, "There are no earlier statistics.")
+        return
+    source = Path(task.parameters["history_dir"]) / task.parameters[FOUND]
+    shutil.copytree(source, out, dirs_exist_ok=True)
+    splits = sorted(p.name.removeprefix("Split-") for p in source.glob("Split-*"))
+    task.metadata["previous"] = {"split_names": json.dumps(splits)}
+
+
+def absent(folder: Path, why: str) -> None:
+    """Marks an artifact as absent."""
+    (folder / ABSENT).write_text(f"{why}\n")
+
+
+def is_absent(folder: Path) -> bool:
+    """Returns whether a lookup found nothing."""
+    return (folder / ABSENT).is_file()

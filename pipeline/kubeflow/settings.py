@@ -1,0 +1,218 @@
+"""One environment: which cluster, images, storage, resources. The files are in deploy/kubeflow/.
+
+In: a YAML file. Out: Settings, and the PipelineConfig of that environment. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from data.errors import ConfigError
+from pipeline.config import PipelineConfig, load, read_yaml
+
+DEFAULT: Final = "default"
+"""The key of `images` and `resources` for every node that is not named."""
+
+QUANTITY: Final = re.compile(r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+ROOT_SCHEMES: Final = {"kubeflow": ("minio://", "s3://", "gs://"), "vertex": ("gs://",)}
+TargetName = Literal["kubeflow", "vertex"]
+
+
+def _quantity(value: str) -> str:
+    if value and not QUANTITY.fullmatch(value):
+        raise ValueError(f"{value!r} is no Kubernetes quantity such as 500m, 2 or 8Gi")
+    return value
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError(f"{value!r} is not an absolute path in the container")
+    return value
+
+
+Quantity = Annotated[str, AfterValidator(_quantity)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+
+
+class _Model(BaseModel):
+    # `cpu: 2` in YAML is a number; an unknown key is a typing error.
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class Toleration(_Model):
+    """A taint that a pod may stand on; the same words as in Kubernetes."""
+
+    key: str
+    operator: Literal["Equal", "Exists"] = "Exists"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+
+
+class Resources(_Model):
+    """What one node's container gets.
+
+    Attributes:
+      cpu: limit, and request unless `cpu_request` says less.
+      memory: limit, and request unless `memory_request` says less.
+      gpus: of `gpu_type`.
+      node_selector: label -> value of the machines that it may run on.
+    """
+
+    cpu: Quantity = "1"
+    memory: Quantity = "4Gi"
+    cpu_request: Quantity = ""
+    memory_request: Quantity = ""
+    gpus: int = Field(default=0, ge=0)
+    gpu_type: str = "nvidia.com/gpu"
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+
+
+class Volume(_Model):
+    """A persistent volume claim, mounted into every container."""
+
+    claim: str
+    mount_path: AbsolutePath
+    sub_path: str = ""
+
+
+class Secret(_Model):
+    """A Kubernetes secret; its values are in no file of ours.
+
+    Attributes:
+      env: key in the secret -> environment variable.
+      mount_path: where its keys appear as files; "" mounts nothing.
+      nodes: that get it; empty is every node.
+    """
+
+    name: str
+    env: dict[str, str] = {}
+    mount_path: str = ""
+    nodes: tuple[str, ...] = ()
+
+
+class Retries(_Model):
+    """When a container fails: how often it is tried again, and after how long (doubling)."""
+
+    attempts: int = Field(default=2, ge=0)
+    backoff_s: int = Field(default=30, gt=0)
+    max_backoff_s: int = Field(default=600, gt=0)
+
+
+class Settings(_Model):
+    """One environment.
+
+    Attributes:
+      preset: of pipeline/config.py.
+      config: settings that differ from the preset; paths are those in the container.
+      image: that every node runs; `images` names others, by node.
+      image_root: where the image has this repository.
+      pipeline_root: URI below which KFP keeps artifacts.
+      volumes: what the data, the releases and the work directory lie on.
+      host: of the KFP API, e.g. http://localhost:8080; "" is for inside the cluster.
+      max_concurrency: runs of the schedule at the same time.
+    """
+
+    preset: str = "demo"
+    config: dict[str, Any] = {}
+    image: str
+    images: dict[str, str] = {}
+    image_root: AbsolutePath = "/app"
+    image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
+    image_pull_secrets: tuple[str, ...] = ()
+    pipeline_root: str
+    volumes: tuple[Volume, ...] = ()
+    env: dict[str, str] = {}
+    secrets: tuple[Secret, ...] = ()
+    resources: dict[str, Resources] = {}
+    retries: Retries = Retries()
+    timeout_s: int = Field(default=0, ge=0)
+    host: str = ""
+    namespace: str = "kubeflow"
+    experiment: str = "genq"
+    service_account: str = ""
+    max_concurrency: int = Field(default=1, ge=1, le=10)
+
+    def resources_of(self, node: str) -> Resources:
+        """Returns the node's own, else the default's."""
+        return self.resources.get(node) or self.resources.get(DEFAULT) or Resources()
+
+
+def load_settings(file: Path, overrides: Iterable[str] = ()) -> Settings:
+    """Reads an environment's file.
+
+    Args:
+      file: YAML.
+      overrides: "image=registry/genq:1", "resources.trainer.gpus=1"; the value is read as YAML.
+
+    Raises:
+      ConfigError: names the key or value that is wrong.
+    """
+    tree = dict(read_yaml(file))
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {override}: expected KEY=VALUE, found no '='.")
+        place = tree
+        *parents, last = key.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = yaml.safe_load(value)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        lines = [
+            f"{file}: {'.'.join(str(part) for part in e['loc'])}: found {e['input']!r}; {e['msg']}."
+            for e in error.errors()
+        ]
+        raise ConfigError(
+            "\n".join(lines), f"Settings: {', '.join(Settings.model_fields)}."
+        ) from error
+
+
+def pipeline_config(settings: Settings, target: TargetName = "kubeflow") -> PipelineConfig:
+    """Returns the configuration of that environment's pipeline.
+
+    Raises:
+      ConfigError: if it asks for what a cluster cannot give.
+    """
+    flat = [f"{key}={value}" for key, value in _flatten(settings.config)]
+    config = load(settings.preset, None, flat)
+    if not settings.pipeline_root.startswith(ROOT_SCHEMES[target]):
+        raise ConfigError(
+            f"pipeline_root is {settings.pipeline_root!r}; {target} opens "
+            f"{', '.join(ROOT_SCHEMES[target])}.",
+            "Name the bucket that this cluster's artifacts go to.",
+        )
+    for key, path in {
+        "data.root": config.data.root,
+        "workdir": config.workdir,
+        "release.serving_dir": config.release.serving_dir,
+    }.items():
+        if not path.startswith("/"):
+            raise ConfigError(
+                f"config.{key} is {path!r}; expected an absolute path in the container.",
+                "Name a folder on one of the volumes, e.g. /mnt/genq/data.",
+            )
+    if config.release.require_approval:
+        raise ConfigError(
+            "config.release.require_approval is on; on a cluster there is no ML Metadata in which "
+            "`genq approve` could write a decision.",
+            "Switch it off here and let the reviewer promote the release: `genq releases promote`.",
+        )
+    return config
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Returns "a.b.c" -> value as YAML, for pipeline.config.load."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", yaml.safe_dump(value, default_flow_style=True).strip()

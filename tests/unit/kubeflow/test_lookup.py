@@ -1,0 +1,127 @@
+"""What containers look up on volumes, in place of ML Metadata."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data import release
+from data.errors import DataError, ReleaseError
+from pipeline.kubeflow.lookup import (
+    ABSENT,
+    FOUND,
+    NOTHING,
+    Task,
+    baseline,
+    choose_release,
+    fingerprint,
+    remember,
+)
+
+CelebATree = Callable[..., Path]
+
+
+def publish(models: Path, version: int, weights: str) -> Path:
+    """Writes a release's SavedModel and sums; the rest is not looked at."""
+    folder = models / str(version)
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_text("graph")
+    (folder / "variables/variables.index").write_text(weights)
+    names = ("saved_model.pb", "variables/variables.index")
+    sums = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
+    (folder / release.SUMS).write_text("".join(sums))
+    (folder / release.RELEASE_JSON).write_text(
+        release.Release(
+            model_name="m", version=version, created="", variants=(), licence="", notice=""
+        ).model_dump_json()
+    )
+    return folder
+
+
+def candidate(folder: Path, weights: str) -> Path:
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_text("graph")
+    (folder / "variables/variables.index").write_text(weights)
+    return folder
+
+
+def test_a_new_model_is_compared_with_the_newest_release_or_the_pinned(tmp_path: Path) -> None:
+    """Nothing at first; after a rollback the release that people use."""
+    models = tmp_path / "m"
+    new = candidate(tmp_path / "new", "three")
+    assert choose_release(models, new) is None
+    publish(models, 100, "one")
+    publish(models, 200, "two")
+    assert choose_release(models, new) == 200
+    release.pin(models, 100)
+    assert choose_release(models, new) == 100
+
+
+def test_a_rerun_is_compared_with_what_it_was_compared_with_before(tmp_path: Path) -> None:
+    """Never with itself, which it would always equal."""
+    models = tmp_path / "m"
+    for version, weights in ((100, "one"), (200, "two"), (300, "three")):
+        publish(models, version, weights)
+    assert choose_release(models, candidate(tmp_path / "again", "two")) == 100
+    assert choose_release(models, candidate(tmp_path / "first", "one")) is None
+
+
+def test_the_baseline_is_the_releases_model_verified(tmp_path: Path) -> None:
+    """A damaged release is refused; without one the artifact says that it is absent."""
+    folder = publish(tmp_path / "m", 100, "one")
+    parameters = {FOUND: "100", "serving_dir": str(tmp_path), "model_name": "m"}
+
+    def ask(place: str, **other: str) -> Task:
+        (tmp_path / place).mkdir()
+        task = Task({}, {"model": tmp_path / place}, {**parameters, **other})
+        baseline(task)
+        return task
+
+    assert ask("out").metadata == {"model": {"release": "100"}}
+    copied = tmp_path / "out/Format-Serving"
+    assert (copied / "variables/variables.index").read_text() == "one"
+    assert not (copied / release.RELEASE_JSON).exists()
+    (folder / "saved_model.pb").write_text("spoilt")
+    with pytest.raises(ReleaseError, match=r"Release 100, the baseline, is damaged: saved_model"):
+        ask("spoilt")
+    ask("none", found=NOTHING)
+    assert (tmp_path / "none" / ABSENT).is_file()
+
+
+def test_the_fingerprint_sees_labels_and_images(celeba_tree: CelebATree, tmp_path: Path) -> None:
+    """A flipped label changes no size; an image that came later changes no annotation."""
+    root = celeba_tree(tmp_path / "celeba", images=60)
+    first = fingerprint(str(root))
+    assert fingerprint(str(root)) == first
+    labels = root / "Anno/list_attr_celeba.txt"
+    old = labels.read_text()
+    labels.write_text(old.replace(" -1", "  1", 1))
+    assert fingerprint(str(root)) != first
+    labels.write_text(old)
+    assert fingerprint(str(root)) == first
+    (root / "Img/img_align_celeba/000061.jpg").write_bytes(b"new")
+    assert fingerprint(str(root)) != first
+    with pytest.raises(DataError, match="no such folder"):
+        fingerprint(str(tmp_path / "nowhere"))
+
+
+def test_statistics_are_compared_with_those_of_the_data_before(tmp_path: Path) -> None:
+    """An unchanged rerun gets the same answer as the first, so that KFP's cache holds."""
+    history = tmp_path / "history"
+
+    def statistics(text: str) -> Path:
+        folder = tmp_path / text / "Split-train"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "FeatureStats.pb").write_text(text)
+        return folder.parent
+
+    assert remember(statistics("one"), history) is None
+    assert remember(statistics("one"), history) is None
+    first = remember(statistics("two"), history)
+    assert first is not None and first.startswith("000001-")
+    assert remember(statistics("two"), history) == first
+    assert (history / first / "Split-train/FeatureStats.pb").read_text() == "one"
+    # What was there before the last change counts, even when it is as it was long ago.
+    assert str(remember(statistics("one"), history)).startswith("000002-")
+    assert len(list(history.iterdir())) == 3

@@ -1,0 +1,51 @@
+"""An environment's file: what is wrong with it is said before anything is compiled."""
+
+from pathlib import Path
+
+import pytest
+
+from data.errors import ConfigError
+from pipeline.kubeflow.settings import load_settings, pipeline_config
+
+ENVIRONMENTS = Path(__file__).parents[3] / "deploy/kubeflow"
+SMALL = ENVIRONMENTS / "small.yaml"
+
+
+@pytest.mark.parametrize("file", sorted(ENVIRONMENTS.glob("*.yaml")), ids=lambda f: f.stem)
+def test_every_environment_loads(file: Path) -> None:
+    """Those we ship."""
+    settings = load_settings(file)
+    config = pipeline_config(settings, "vertex" if file.stem == "vertex" else "kubeflow")
+    assert config.name == "genq"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("imgae=x", r"imgae: found 'x'; Extra inputs"),
+        ("resources.trainer.memory=lots", r"resources.trainer.memory: .*no Kubernetes quantity"),
+        ("volumes=[{claim: c, mount_path: mnt}]", r"volumes.0.mount_path: .*absolute path"),
+        ("retries.attempts=-1", r"retries.attempts: found -1; .*greater than or equal to 0"),
+        ("max_concurrency=11", r"max_concurrency: found 11; .*less than or equal to 10"),
+        ("image", "found no '='"),
+    ],
+)
+def test_a_wrong_setting_is_named(override: str, said: str) -> None:
+    """With its key and what was found."""
+    with pytest.raises(ConfigError, match=said):
+        load_settings(SMALL, [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("pipeline_root=/tmp/x", "pipeline_root is '/tmp/x'; kubeflow opens minio://"),
+        ("config.data.root=celeba", "config.data.root is 'celeba'; expected an absolute path"),
+        ("config.release.require_approval=true", "require_approval is on; on a cluster"),
+        ("config.sampling.totl=1", "there is no setting 'sampling.totl'. Did you mean"),
+    ],
+)
+def test_what_a_cluster_cannot_do_is_refused(override: str, said: str) -> None:
+    """Before anything is compiled."""
+    with pytest.raises(ConfigError, match=said):
+        pipeline_config(load_settings(SMALL, [override]))
