@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from data.errors import ConfigError
+from pipeline import doctor
 from pipeline.cli_data import synthesize_with_progress
 from pipeline.config import PipelineConfig
 
@@ -35,6 +37,15 @@ def run_and_show(config: PipelineConfig, console: Console, log_file: Path) -> No
         console, f"{config.name}: data {config.data_root}, work {Path(config.workdir).absolute()}"
     )
     _line(console, f"Full log: {log_file}", style="dim")
+    if (
+        config.release.infra_validator == "docker"
+        and doctor.docker().status is not doctor.Status.OK
+    ):
+        # Said before hours of training, not after.
+        raise ConfigError(
+            "release.infra_validator=docker: no Docker engine answers here.",
+            'Start one, or leave it to the canary: release.infra_validator="".',
+        )
     if not config.data.root:
         synthesize_with_progress(config.data_root, config.data.synthetic, console)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -69,6 +69,8 @@ class ReleaseConfig:
         --output-signature {signature} {file}"; "" signs nothing.
       remote: URI that fsspec knows, e.g. "s3://bucket/models": each release is copied to
         `<remote>/<model_name>/<version>/` once it is published here; "" copies nothing.
+      infra_validator: "docker" publishes only what TensorFlow Serving loads and answers in a
+        container of its own (TFX's InfraValidator); "" leaves it to the canary.
       require_approval: publish only what a reviewer approved (`genq approve`).
     """
 
@@ -76,6 +78,7 @@ class ReleaseConfig:
     model_name: str = "gender"
     sign_command: str = ""
     remote: str = ""
+    infra_validator: Literal["", "docker"] = ""
     require_approval: bool = False
 
 

@@ -103,6 +103,11 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         out.mkdir(parents=True, exist_ok=True)
         blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
         exported = artifact_utils.get_single_instance(input_dict["exported_model"])
+        infra = input_dict.get("infra_blessing")
+        if infra and not model_utils.is_infra_validated(artifact_utils.get_single_instance(infra)):
+            pushed.set_int_custom_property(PUSHED, 0)
+            logger.warning("TensorFlow Serving did not take the model: nothing is published.")
+            return
         if not (
             model_utils.is_model_blessed(blessing) and exported.get_int_custom_property(EXPORTED)
         ):
@@ -169,6 +174,9 @@ class ReleasePusherSpec(component_spec.ComponentSpec):  # type: ignore[misc]
         "statistics": component_spec.ChannelParameter(
             type=standard_artifacts.ExampleStatistics, optional=True
         ),
+        "infra_blessing": component_spec.ChannelParameter(
+            type=standard_artifacts.InfraBlessing, optional=True
+        ),
     }
     OUTPUTS = {  # noqa: RUF012
         "pushed_release": component_spec.ChannelParameter(type=PushedRelease),
@@ -193,6 +201,7 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
       run_config: the run's configuration as JSON; goes into release.json.
       sign_command: signs SHA256SUMS before the release is seen; see data.release.run_signer.
       remote: URI to copy `<model_name>/<version>/` to as well; see data.remote.
+      infra_blessing: from InfraValidator, where the pipeline has one; without it nothing is pushed.
     """
 
     SPEC_CLASS = ReleasePusherSpec
@@ -214,6 +223,7 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
         run_config: str | None = None,
         sign_command: str = "",
         remote: str = "",
+        infra_blessing: BaseChannel | None = None,
     ) -> None:
         super().__init__(
             spec=ReleasePusherSpec(
@@ -226,6 +236,7 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
                 report=report,
                 model_run=model_run,
                 statistics=statistics,
+                infra_blessing=infra_blessing,
                 serving_dir=serving_dir,
                 model_name=model_name,
                 run_config=run_config,
