@@ -105,6 +105,7 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=baseline.output,
+        detector_crops=config.evaluation.detector_crops,
     ).with_id("model-scorer")
 
     evaluator = tfx.components.Evaluator(
