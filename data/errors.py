@@ -10,7 +10,8 @@
     ├── WeightsError          backbone weights cannot be had or do not fit; exit code 5
     ├── ReleaseError          a release is missing, damaged or cannot be written; exit code 6
     ├── BusyError             another process works on the same directory; exit code 7
-    └── ResourceError         disk or memory ran out; exit code 8
+    ├── ResourceError         disk or memory ran out; exit code 8
+    └── ClusterError          Kubeflow Pipelines refuses, fails or does not answer; exit code 9
 
 Every error says what was found, what was expected and, as `remedy`, what to do about it.
 The command line prints both without a traceback and ends with the class's `exit_code`.
@@ -89,3 +90,9 @@ class ResourceError(GenqError):
     """Disk or memory ran out, or would."""
 
     exit_code = 8
+
+
+class ClusterError(GenqError):
+    """Kubeflow Pipelines refuses, fails or does not answer."""
+
+    exit_code = 9

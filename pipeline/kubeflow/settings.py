@@ -115,7 +115,10 @@ class Settings(_Model):
       image_root: where the image has this repository.
       pipeline_root: URI below which KFP keeps artifacts.
       volumes: what the data, the releases and the work directory lie on.
-      host: of the KFP API, e.g. http://localhost:8080; "" is for inside the cluster.
+      host: of the KFP API, e.g. http://localhost:8080; "" is for inside the cluster, or what
+        kubectl is set to.
+      namespace: where KFP's services are.
+      profile: namespace of the user, where KFP is set up for several users.
       max_concurrency: runs of the schedule at the same time.
     """
 
@@ -135,8 +138,10 @@ class Settings(_Model):
     timeout_s: int = Field(default=0, ge=0)
     host: str = ""
     namespace: str = "kubeflow"
+    profile: str = ""
     experiment: str = "genq"
     service_account: str = ""
+    request_timeout_s: int = Field(default=30, gt=0)
     max_concurrency: int = Field(default=1, ge=1, le=10)
 
     def resources_of(self, node: str) -> Resources:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import pytest
 import yaml
 
 from serving.api.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+DOCKERFILES = sorted(path.name for path in DEPLOY.glob("Dockerfile.*"))
 
 
 def tool(name: str) -> str:
@@ -24,16 +26,18 @@ def tool(name: str) -> str:
     return found
 
 
-def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_hadolint_finds_nothing_in_the_dockerfile(name: str) -> None:
     """No warning of any level."""
-    command = [tool("hadolint"), DEPLOY / "Dockerfile.serving"]
+    command = [tool("hadolint"), DEPLOY / name]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout
 
 
-def test_the_dockerfile_copies_what_there_is() -> None:
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_the_dockerfile_copies_what_there_is(name: str) -> None:
     """Each COPY from the build context names a path of the repository."""
-    text = (DEPLOY / "Dockerfile.serving").read_text()
+    text = (DEPLOY / name).read_text()
     for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.M):
         for source in line.split()[:-1]:
             assert (ROOT / source).exists(), source

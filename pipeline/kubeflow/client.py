@@ -1,0 +1,383 @@
+"""Runs and schedules on a cluster, through the `kfp` client.
+
+In: Settings and a compiled package. Out: what the API server answers, or a ClusterError that says
+what it refused and what to do. Reading is tried again when the server stumbles; creating is not:
+after a time-out nobody knows whether it was done.
+
+Authentication, as the client supports it, by environment variables: KFP_TOKEN (a bearer token),
+KFP_COOKIE (Dex: "authservice_session=…"), KF_PIPELINES_SA_TOKEN_PATH (a pod's service account), and
+Google's IAP by the variables of the client. Neither is ever written to a log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import kfp_server_api
+import requests
+import tenacity
+import urllib3
+from kfp import client as kfp_client
+
+from data.errors import ClusterError, ConfigError
+from pipeline.kubeflow.settings import Settings
+
+TOKEN: Final = "KFP_TOKEN"
+COOKIE: Final = "KFP_COOKIE"
+SERVICE_ACCOUNT: Final = "KF_PIPELINES_SA_TOKEN_PATH"
+PAGE_SIZE: Final = 100
+ATTEMPTS: Final = 3
+FIRST_WAIT_S: Final = 0.5
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A recurring run.
+
+    Attributes:
+      cron: six fields; "" where somebody scheduled it by an interval.
+      created: ISO 8601.
+    """
+
+    id: str
+    name: str
+    cron: str
+    enabled: bool
+    max_concurrency: int
+    no_catchup: bool
+    created: str
+
+
+class Cluster:
+    """One KFP API server.
+
+    Args:
+      settings: whose host and names are used.
+
+    Raises:
+      ClusterError: if it does not answer, or knows us not.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._where = settings.host or "the cluster of kubectl"
+        if settings.host:
+            self._greet()
+        with _quietly(), self._explained("connect", tried_again=False):
+            self._client: Any = kfp_client.Client(
+                host=settings.host or None,
+                # A name other than "kubeflow" is taken for a user's, and sent with every request.
+                namespace=settings.profile or ("kubeflow" if settings.host else settings.namespace),
+                existing_token=os.environ.get(TOKEN) or None,
+                cookies=os.environ.get(COOKIE) or None,
+                credentials=_service_account(),
+            )
+        _limit_time(self._client, settings.request_timeout_s)
+
+    def run(self, package: Path, parameters: Mapping[str, Any], name: str) -> str:
+        """Submits one run; returns its id."""
+        experiment = self._experiment()
+        with _quietly(), self._explained("start the run"):
+            run = self._client.run_pipeline(
+                experiment_id=experiment,
+                job_name=name,
+                pipeline_package_path=str(package),
+                params=dict(parameters),
+                pipeline_root=self._settings.pipeline_root,
+                service_account=self._settings.service_account or None,
+            )
+        return str(run.run_id)
+
+    def url(self, run_id: str) -> str:
+        """Returns where a person looks at a run."""
+        return f"{self._settings.host}/#/runs/details/{run_id}"
+
+    def schedules(self, name: str | None = None) -> list[Schedule]:
+        """Returns the experiment's schedules, or those of one name, oldest first."""
+        experiment = self._find_experiment()
+        if experiment is None:
+            return []
+        found: list[Schedule] = []
+        token = ""
+        while True:
+            page = self._read(
+                "list the schedules",
+                partial(
+                    self._client.list_recurring_runs,
+                    page_token=token,
+                    page_size=PAGE_SIZE,
+                    experiment_id=experiment,
+                ),
+            )
+            found += [_schedule(one) for one in page.recurring_runs or ()]
+            token = page.next_page_token or ""
+            if not token:
+                break
+        chosen = [one for one in found if name in (None, one.name)]
+        return sorted(chosen, key=lambda one: one.created)
+
+    def schedule(
+        self, package: Path, parameters: Mapping[str, Any], name: str, cron: str
+    ) -> tuple[Schedule, list[Schedule]]:
+        """Creates a schedule in place of those of the same name; returns it and the replaced.
+
+        The new one is there before the old ones go: there is no gap. A firing in between starts
+        two runs, of which the second is served from the cache.
+
+        Raises:
+          ClusterError: if the new one is refused: the old ones are as they were. If an old one
+            cannot be removed: says which.
+        """
+        old = self.schedules(name)
+        experiment = self._experiment()
+        with _quietly(), self._explained("create the schedule"):
+            created = self._client.create_recurring_run(
+                experiment_id=experiment,
+                job_name=name,
+                description="Made by genq kubeflow schedule",
+                cron_expression=cron,
+                no_catchup=True,
+                max_concurrency=self._settings.max_concurrency,
+                params=dict(parameters),
+                pipeline_package_path=str(package),
+                pipeline_root=self._settings.pipeline_root,
+                service_account=self._settings.service_account or None,
+            )
+        new = _schedule(created)
+        for one in old:
+            try:
+                self._delete(one)
+            except ClusterError as error:
+                raise ClusterError(
+                    f"The new schedule {new.id} is there, and the old one {one.id} as well: "
+                    f"{error.problem}",
+                    f"Remove it, or two runs start at a time: genq kubeflow unschedule --id "
+                    f"{one.id}.",
+                ) from error
+        return new, old
+
+    def unschedule(self, name: str, schedule_id: str = "") -> list[Schedule]:
+        """Removes the schedules of a name, or one by its id; returns them.
+
+        Raises:
+          ClusterError: if there is none.
+        """
+        every = self.schedules()
+        chosen = [
+            one for one in every if (one.id == schedule_id if schedule_id else one.name == name)
+        ]
+        if not chosen:
+            raise ClusterError(
+                f"There is no schedule {schedule_id or name!r} in experiment "
+                f"{self._settings.experiment!r}.",
+                f"Schedules: {', '.join(f'{s.name} ({s.id})' for s in every) or 'none'}.",
+            )
+        for one in chosen:
+            self._delete(one)
+        return chosen
+
+    def _delete(self, schedule: Schedule) -> None:
+        try:
+            with self._explained(f"remove the schedule {schedule.id}"):
+                self._client.delete_recurring_run(schedule.id)
+        except ClusterError as error:
+            # Somebody was faster: it is gone, which is what was asked for.
+            if getattr(error.__cause__, "status", None) != 404:
+                raise
+
+    def _find_experiment(self) -> str | None:
+        """Returns the experiment's id, or None."""
+        try:
+            found = self._read(
+                "find the experiment",
+                partial(
+                    self._client.get_experiment,
+                    experiment_name=self._settings.experiment,
+                    namespace=self._settings.profile or None,
+                ),
+            )
+        except ValueError as error:
+            # The client's own error; the server's have been explained.
+            if "No experiment is found" in str(error):
+                return None
+            raise ClusterError(f"{self._where}: {error}") from error
+        return str(found.experiment_id)
+
+    def _experiment(self) -> str:
+        """Returns the experiment's id; creates it where it is missing."""
+        if (found := self._find_experiment()) is not None:
+            return found
+        try:
+            with _quietly(), self._explained("create the experiment"):
+                created = self._client.create_experiment(
+                    self._settings.experiment, namespace=self._settings.profile or None
+                )
+        except ClusterError as error:
+            if getattr(error.__cause__, "status", None) != 409:
+                raise
+            # Somebody created it just now.
+            if (found := self._find_experiment()) is None:
+                raise
+            return found
+        return str(created.experiment_id)
+
+    def _read(self, what: str, call: Callable[[], Result]) -> Result:
+        """Reads, and tries again when the server stumbles."""
+        again = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_exponential(FIRST_WAIT_S),
+            retry=tenacity.retry_if_exception(_may_pass),
+            reraise=True,
+        )
+        with _quietly(), self._explained(what, tried_again=True):
+            result: Result = again(call)
+        return result
+
+    @contextlib.contextmanager
+    def _explained(self, what: str, tried_again: bool = False) -> Iterator[None]:
+        """Turns the client's exceptions into sentences."""
+        try:
+            yield
+        except kfp_server_api.ApiException as error:
+            raise refused(self._where, what, error, tried_again) from error
+        except (urllib3.exceptions.HTTPError, TimeoutError, OSError) as error:
+            raise self._unreachable(what, error, tried_again) from error
+
+    def _unreachable(self, what: str, error: Exception, tried_again: bool) -> ClusterError:
+        remedy = (
+            "Look whether it runs: kubectl -n "
+            f"{self._settings.namespace} get pods; and whether a port-forward is alive."
+        )
+        if not tried_again and what != "connect":
+            remedy = f"It may have been done all the same: genq kubeflow schedules. {remedy}"
+        return ClusterError(
+            f"{self._where} did not answer within {self._settings.request_timeout_s} s, asked to "
+            f"{what}: {type(error).__name__}.",
+            remedy,
+        )
+
+    def _greet(self) -> None:
+        """Asks for the server's health: the client would try for half a minute.
+
+        Raises:
+          ClusterError: if it does not answer, or serves several users and no profile is set.
+        """
+        headers = {}
+        if token := os.environ.get(TOKEN):
+            headers["Authorization"] = f"Bearer {token}"
+        if cookie := os.environ.get(COOKIE):
+            headers["Cookie"] = cookie
+        url = f"{self._settings.host.rstrip('/')}/apis/v2beta1/healthz"
+        try:
+            response = requests.get(url, headers=headers, timeout=self._settings.request_timeout_s)
+        except requests.RequestException as error:
+            raise self._unreachable("connect", error, tried_again=False) from error
+        if not response.ok:
+            problem = kfp_server_api.ApiException(status=response.status_code)
+            problem.body = response.text
+            raise refused(self._where, "connect", problem, tried_again=False) from problem
+        try:
+            several = bool(response.json().get("multi_user"))
+        except (requests.JSONDecodeError, AttributeError) as error:
+            raise ClusterError(
+                f"{url} answered {response.text[:60]!r}, which is not KFP's API.",
+                "A login page? Set KFP_COOKIE or KFP_TOKEN. Another service? Correct `host`.",
+            ) from error
+        if several and not self._settings.profile:
+            raise ConfigError(
+                f"{self._where} serves several users, and no profile is set.",
+                "Set `profile` to your namespace.",
+            )
+
+
+REMEDIES: Final = {
+    400: "The pipeline and the server do not fit: genq kubeflow compile, and look at `error`.",
+    401: "Log in: set KFP_TOKEN or KFP_COOKIE to fresh ones.",
+    403: "This user may not do that in this namespace; ask who administers the profile.",
+    404: "Is `host` the API's address? Its path ends before /apis.",
+    409: "Choose another name, or remove the one that is there.",
+    429: "Wait a little.",
+}
+
+
+def refused(where: str, what: str, error: Any, tried_again: bool) -> ClusterError:
+    """Returns what the API server said, as an error.
+
+    Args:
+      where: the server.
+      what: it was asked to do.
+      error: an ApiException.
+      tried_again: whether it was asked several times.
+    """
+    said = str(error.body or error.reason or "").strip()
+    with contextlib.suppress(ValueError, AttributeError):
+        body = json.loads(said)
+        said = str(body.get("message") or body.get("error") or said)
+    times = f" {ATTEMPTS} times" if tried_again and error.status >= 500 else ""
+    remedy = REMEDIES.get(error.status, "")
+    if error.status >= 500:
+        remedy = "The server has a fault: kubectl logs deploy/ml-pipeline. Then try again."
+    return ClusterError(
+        f"{where} refused to {what}{times}: {error.status}, {said[:500] or 'no reason given'}.",
+        remedy,
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Returns whether asking again may help."""
+    if isinstance(error, kfp_server_api.ApiException):
+        return bool(error.status in (429, 500, 502, 503, 504))
+    return isinstance(error, urllib3.exceptions.HTTPError)
+
+
+def _limit_time(client: Any, timeout_s: int) -> None:
+    """Makes every request end; the client itself waits for ever."""
+    rest = client._run_api.api_client.rest_client
+    # Without urllib3's own retries: three, each of them as long.
+    rest.pool_manager.connection_pool_kw["retries"] = False
+    request = rest.request
+
+    def limited(*arguments: Any, **options: Any) -> Any:
+        options["_request_timeout"] = options.get("_request_timeout") or timeout_s
+        return request(*arguments, **options)
+
+    rest.request = limited
+
+
+def _service_account() -> Any:
+    """Returns a pod's own credentials, where they are mounted."""
+    if not os.environ.get(SERVICE_ACCOUNT):
+        return None
+    return kfp_client.ServiceAccountTokenVolumeCredentials(path=None)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps the client's prints and warnings from the terminal."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _schedule(found: Any) -> Schedule:
+    """Returns what matters of a V2beta1RecurringRun."""
+    cron = found.trigger and found.trigger.cron_schedule
+    return Schedule(
+        id=found.recurring_run_id,
+        name=found.display_name,
+        cron=(cron and cron.cron) or "",
+        enabled=found.status != "DISABLED" and found.mode != "DISABLE",
+        max_concurrency=int(found.max_concurrency or 1),
+        no_catchup=bool(found.no_catchup),
+        created=found.created_at.isoformat() if found.created_at else "",
+    )

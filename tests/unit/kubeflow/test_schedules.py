@@ -1,0 +1,233 @@
+"""`genq kubeflow run | schedule | schedules | unschedule`, over real HTTP, with what goes wrong."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from data.errors import ClusterError, ConfigError, GenqError
+from pipeline.cli import app
+
+if TYPE_CHECKING:
+    from kfp_server import Server
+
+ROOT = Path(__file__).parents[3]
+PACKAGE = ROOT / "tests/golden/kubeflow.yaml"
+NIGHTLY = "0 0 3 * * *"
+Genq = Callable[..., str]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Iterator[Server]":
+    import kfp_server
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("KFP_TOKEN", "KFP_COOKIE", "KF_PIPELINES_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pipeline.kubeflow.client.FIRST_WAIT_S", 0.01)
+    with kfp_server.serve() as running:
+        yield running
+
+
+@pytest.fixture
+def genq(server: "Server") -> Genq:
+    """Types `genq kubeflow COMMAND SETTINGS …`; returns what it says, or raises its error."""
+
+    def type_(command: str, *more: str) -> str:
+        arguments = ["kubeflow", command, str(ROOT / "deploy/kubeflow/small.yaml")]
+        arguments += ["--set", f"host={server.url}", "--set", "request_timeout_s=1"]
+        if command in ("run", "schedule"):
+            arguments += ["--package", str(PACKAGE)]
+        done = CliRunner().invoke(app, [*arguments, *more], catch_exceptions=True)
+        if isinstance(done.exception, GenqError):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    return type_
+
+
+def test_a_run_is_started_with_package_parameters_and_root(genq: Genq, server: "Server") -> None:
+    """In the experiment, which is created; the address of its page is shown."""
+    said = genq("run", "--param", "data_root=/mnt/genq/other")
+    [run] = server.runs.values()
+    assert f"{server.url}/#/runs/details/{run['run_id']}" in said
+    assert run["runtime_config"]["parameters"] == {"data_root": "/mnt/genq/other"}
+    assert run["runtime_config"]["pipeline_root"] == "minio://mlpipeline/v2/artifacts"
+    [experiment] = server.experiments.values()
+    assert experiment["display_name"] == "genq"
+    assert run["experiment_id"] == experiment["experiment_id"]
+
+
+def test_a_schedule_has_no_catch_up_and_a_limit_and_shows_its_firings(
+    genq: Genq, server: "Server"
+) -> None:
+    """Three, in local time."""
+    said = genq("schedule", "--cron", NIGHTLY, "--set", "max_concurrency=2")
+    [schedule] = server.recurring.values()
+    assert schedule["no_catchup"] is True and schedule["max_concurrency"] == 2
+    assert schedule["trigger"]["cron_schedule"]["cron"] == NIGHTLY
+    assert schedule["mode"] == "ENABLE"
+    assert len(re.findall(r"^  \w+day \d{4}-\d\d-\d\d \d\d:\d\d:00", said, re.M)) == 3
+    listed = genq("schedules")
+    assert f"{schedule['recurring_run_id']}  genq  {NIGHTLY}" in listed and "next" in listed
+
+
+def test_an_update_replaces_without_a_gap(genq: Genq, server: "Server") -> None:
+    """The new one is created before any old one goes; other names and pages stay."""
+    for name in ("a", "b", "c", "genq"):
+        genq("schedule", "--cron", NIGHTLY, "--name", name)
+    server.log.clear()
+    assert "in place of" in genq("schedule", "--cron", "0 0 4 * * *")
+    changes = [line for line in server.log if not line.startswith("GET")]
+    assert changes[0] == "POST /recurringruns" and changes[1].startswith("DELETE /recurringruns/")
+    crons = {
+        s["display_name"]: s["trigger"]["cron_schedule"]["cron"] for s in server.recurring.values()
+    }
+    assert crons == {"a": NIGHTLY, "b": NIGHTLY, "c": NIGHTLY, "genq": "0 0 4 * * *"}
+    assert len(server.recurring) == 4
+
+
+def test_a_refused_update_leaves_the_old_schedule(genq: Genq, server: "Server") -> None:
+    """And a failed removal says that both are there, and what to type."""
+    import kfp_server
+
+    genq("schedule", "--cron", NIGHTLY)
+    [old] = server.recurring
+    server.faults.append(kfp_server.Fault("POST", "/recurringruns", 500))
+    with pytest.raises(ClusterError, match="refused to create the schedule: 500, it is broken"):
+        genq("schedule", "--cron", "0 0 4 * * *")
+    assert list(server.recurring) == [old]
+    server.faults.append(kfp_server.Fault("DELETE", "/recurringruns", 503))
+    with pytest.raises(ClusterError, match=f"the old one {old} as well") as error:
+        genq("schedule", "--cron", "0 0 4 * * *")
+    assert f"genq kubeflow unschedule --id {old}" in error.value.remedy
+    assert len(server.recurring) == 2
+    genq("unschedule", "--id", old)
+    assert len(server.recurring) == 1 and old not in server.recurring
+
+
+def test_unscheduling_removes_all_of_a_name_or_says_which_there_are(
+    genq: Genq, server: "Server"
+) -> None:
+    """A schedule that somebody removed meanwhile is no error."""
+    import kfp_server
+
+    with pytest.raises(ClusterError, match="There is no schedule 'genq'") as error:
+        genq("unschedule")
+    assert error.value.remedy == "Schedules: none."
+    genq("schedule", "--cron", NIGHTLY)
+    assert "Would remove" in genq("unschedule", "--dry-run") and len(server.recurring) == 1
+    server.faults.append(kfp_server.Fault("DELETE", "/recurringruns", 404, after=True))
+    assert "Removed 'genq'" in genq("unschedule")
+    assert not server.recurring
+    assert "has no schedule" in genq("schedules")
+
+
+def test_a_dry_run_changes_nothing(genq: Genq, server: "Server") -> None:
+    """It does not even ask."""
+    said = genq("run", "--dry-run", "--param", "serving_dir=/x")
+    said += genq("schedule", "--cron", NIGHTLY, "--dry-run")
+    assert "Would start" in said and "serving_dir = /x" in said and "Would schedule 'genq'" in said
+    assert not server.log
+
+
+def test_a_token_is_sent_and_a_bad_one_explained(
+    genq: Genq, server: "Server", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """401 says how to log in, and never shows the token."""
+    server.token = "secret"
+    with pytest.raises(ClusterError, match="refused to connect: 401, Unauthenticated") as error:
+        genq("schedules")
+    assert "KFP_TOKEN" in error.value.remedy and "secret" not in str(error.value)
+    monkeypatch.setenv("KFP_TOKEN", "secret")
+    genq("run")
+    assert len(server.runs) == 1
+
+
+def test_reading_is_tried_again_and_creating_is_not(genq: Genq, server: "Server") -> None:
+    """Twice a 5xx on a list is survived; on a creation it is told at once."""
+    import kfp_server
+
+    genq("run")
+    server.faults.append(kfp_server.Fault("GET", "/recurringruns", 503, times=2))
+    assert "has no schedule" in genq("schedules")
+    server.faults.append(kfp_server.Fault("GET", "/recurringruns", 503, times=3))
+    with pytest.raises(ClusterError, match="list the schedules 3 times: 503") as error:
+        genq("schedules")
+    assert "kubectl logs" in error.value.remedy
+    server.log.clear()
+    server.faults.append(kfp_server.Fault("POST", "/runs", 502))
+    with pytest.raises(ClusterError, match="refused to start the run: 502"):
+        genq("run")
+    assert server.log.count("POST /runs") == 1
+
+
+def test_an_experiment_that_somebody_creates_meanwhile_is_used(
+    genq: Genq, server: "Server"
+) -> None:
+    """409 after the check: looked up again."""
+    import kfp_server
+
+    # Twice it is not found (by us, then by the client); then it is created, and 409 is told.
+    server.faults.append(kfp_server.Fault("POST", "/experiments", 409, after=True))
+    genq("run")
+    assert len(server.runs) == len(server.experiments) == 1
+
+
+def test_a_conflict_is_told(genq: Genq, server: "Server") -> None:
+    """409 on a schedule."""
+    import kfp_server
+
+    server.faults.append(kfp_server.Fault("POST", "/recurringruns", 409, message="exists"))
+    with pytest.raises(ClusterError, match="409, exists") as error:
+        genq("schedule", "--cron", NIGHTLY)
+    assert "Choose another name" in error.value.remedy
+
+
+def test_a_server_that_hangs_or_is_not_there_is_told_in_time(genq: Genq, server: "Server") -> None:
+    """After a time-out on a creation nobody knows: look before you try again."""
+    import kfp_server
+
+    genq("run")
+    server.faults.append(kfp_server.Fault("POST", "/runs", kfp_server.HANG))
+    with pytest.raises(ClusterError, match="did not answer within 1 s, asked to start") as error:
+        genq("run")
+    assert "may have been done all the same" in error.value.remedy
+    server.faults.append(kfp_server.Fault("GET", "/healthz", kfp_server.HANG))
+    with pytest.raises(ClusterError, match="did not answer within 1 s, asked to connect"):
+        genq("schedules")
+    with pytest.raises(ClusterError, match="asked to connect: ConnectionError") as error:
+        genq("schedules", "--set", "host=http://127.0.0.1:9")
+    assert "port-forward" in error.value.remedy
+
+
+def test_a_server_for_several_users_wants_a_profile(genq: Genq, server: "Server") -> None:
+    """And sends it along."""
+    server.multi_user = True
+    with pytest.raises(ConfigError, match="no profile is set"):
+        genq("run")
+    genq("run", "--set", "profile=me")
+    [experiment] = server.experiments.values()
+    assert experiment["namespace"] == "me"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--param", "data_rot=/x"), "with a parameter of the pipeline"),
+        (("run", "--package", "/nowhere.yaml"), "/nowhere.yaml cannot be read: No such file"),
+        (("run", "--package", str(ROOT / "CHANGELOG.md")), "is not a compiled pipeline"),
+        (("schedule", "--cron", "0 3 * * *"), "has 5 fields; expected six"),
+    ],
+)
+def test_mistakes_are_named_before_the_server_is_asked(
+    genq: Genq, server: "Server", arguments: tuple[str, ...], said: str
+) -> None:
+    """Nothing is sent."""
+    with pytest.raises(ConfigError, match=said):
+        genq(*arguments)
+    assert not server.log
