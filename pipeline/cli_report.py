@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from components.evaluation.config import Kind
+
 Workdir = Annotated[
     Path | None, typer.Option(help="Work directory of the pipeline; the preset's without.")
 ]
@@ -131,9 +133,16 @@ def evaluate(
     photos: Annotated[Path, typer.Option(help="Folder with the images.")],
     labels: Annotated[Path, typer.Option(help="CSV: image_id, Male, and attributes as 0 or 1.")],
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("evaluation"),
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            help="aligned: crops as CelebA's; photos: as people take them, faces are found first; "
+            "both: aligned ones, also as the application's detector cuts them out."
+        ),
+    ] = Kind.ALIGNED,
 ) -> None:
     """Score a labelled set with a release: the same metrics, slices and report."""
     with _quiet(out) as show:
         from pipeline.external import evaluate_release
 
-        show(evaluate_release(release, photos, labels, out))
+        show(evaluate_release(release, photos, labels, out, kind))

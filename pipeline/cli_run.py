@@ -6,6 +6,8 @@ In: a PipelineConfig and a console. Out: lines a person reads.
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from data.errors import ConfigError
+from pipeline import doctor
 from pipeline.cli_data import synthesize_with_progress
 from pipeline.config import PipelineConfig
 
@@ -35,6 +39,15 @@ def run_and_show(config: PipelineConfig, console: Console, log_file: Path) -> No
         console, f"{config.name}: data {config.data_root}, work {Path(config.workdir).absolute()}"
     )
     _line(console, f"Full log: {log_file}", style="dim")
+    if (
+        config.release.infra_validator == "docker"
+        and doctor.docker().status is not doctor.Status.OK
+    ):
+        # Said before hours of training, not after.
+        raise ConfigError(
+            "release.infra_validator=docker: no Docker engine answers here.",
+            'Start one, or leave it to the canary: release.infra_validator="".',
+        )
     if not config.data.root:
         synthesize_with_progress(config.data_root, config.data.synthetic, console)
 
@@ -88,13 +101,22 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
         _line(console, f"Release:    {summary.release}", style="bold")
     _line(console, "These labels say how a face appears to annotators, not who somebody is.")
     _line(console, "Next:", style="bold")
-    _line(
-        console, f"  genq dashboard --workdir {shlex.quote(config.workdir)}   all runs, decisions"
-    )
-    _line(
-        console, f"  genq data inspect {shlex.quote(str(config.data_root))}   what is in the data"
-    )
-    _line(console, "  genq run --help                  your own data, other settings")
+    genq, work = _as_typed(), shlex.quote(config.workdir)
+    _line(console, f"  {genq} dashboard --workdir {work}   all runs, decisions")
+    _line(console, f"  {genq} data inspect {shlex.quote(str(config.data_root))}   the data")
+    if summary.release:
+        serving = shlex.quote(str(config.serving_dir))
+        _line(console, f"  {genq} serve {serving}   answers about photos, as an API and a page")
+    _line(console, f"  {genq} run --help   your own data, other settings")
+
+
+def _as_typed() -> str:
+    """Returns how genq is called here: by its name, or by its path where PATH has no such name."""
+    called = Path(sys.argv[0])
+    if called.name != "genq":
+        return "python -m pipeline.cli"
+    found = shutil.which("genq")
+    return "genq" if found and Path(found).resolve() == called.resolve() else sys.argv[0]
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -67,12 +67,18 @@ class ReleaseConfig:
       serving_dir: holds `<model_name>/<version>/`; "" means `serving` under the workdir.
       sign_command: signs each release's SHA256SUMS, e.g. "cosign sign-blob --yes --key K
         --output-signature {signature} {file}"; "" signs nothing.
+      remote: URI that fsspec knows, e.g. "s3://bucket/models": each release is copied to
+        `<remote>/<model_name>/<version>/` once it is published here; "" copies nothing.
+      infra_validator: "docker" publishes only what TensorFlow Serving loads and answers in a
+        container of its own (TFX's InfraValidator); "" leaves it to the canary.
       require_approval: publish only what a reviewer approved (`genq approve`).
     """
 
     serving_dir: str = ""
     model_name: str = "gender"
     sign_command: str = ""
+    remote: str = ""
+    infra_validator: Literal["", "docker"] = ""
     require_approval: bool = False
 
 

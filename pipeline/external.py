@@ -1,72 +1,99 @@
 """`genq evaluate`: any labelled set, scored with a release, under the same metrics and report.
 
-In: a release, a folder of aligned faces, a CSV of labels. Out: the files of an evaluation report.
+In: a release, a folder of images, a CSV of labels. Out: the files of an evaluation report. The
+images are aligned as CelebA's, or photos as people take them: then the application's detector cuts
+the faces out, and a photo in which it finds none is counted and listed.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image
 
-from components.evaluation.config import EvaluationConfig
+from components.evaluation.config import EvaluationConfig, Kind
 from components.evaluation_report import render
 from components.evaluation_report.artifacts import REPORT
 from components.evaluation_report.content import Sources, gather
 from components.fairness_gate import VERDICT, as_json, judge
 from components.predictions import table
-from components.predictions.scoring import BATCH_SIZE
+from components.predictions.scoring import BATCH_SIZE, ScoredModel, add_detector_answers
 from data import contract
 from data.errors import AnnotationError, DataError, ImageError
+from data.faces.crops import detector_crop
+from data.faces.detector import FaceDetector
 from data.images import check_jpeg, quality
 from data.release import read_release, verify
 
 SPLIT: Final = "external"
+CROPS: Final = "crops"
+NO_FACE: Final = "no_face.csv"
 
 
-def evaluate_release(release_dir: Path, photos: Path, labels: Path, out: Path) -> Path:
+def evaluate_release(
+    release_dir: Path, photos: Path, labels: Path, out: Path, kind: Kind = Kind.ALIGNED
+) -> Path:
     """Scores a labelled set and writes its report; returns the page.
 
     Args:
       release_dir: of a release; its checksums are verified.
-      photos: holds the images, aligned as CelebA's crops (178x218 JPEG).
+      photos: holds the images; 178x218 JPEG unless they are PHOTOS.
       labels: CSV with the columns image_id and Male, and any other attributes, 0 or 1 (or -1, 1).
-      out: gets report.html, model_card.*, metrics.json and predictions/.
+      out: gets report.html, model_card.*, metrics.json and predictions/; for PHOTOS also crops/
+        with the faces and no_face.csv with the images in which none was found.
+      kind: what the images are.
 
     Raises:
       ReleaseError: if the release is damaged.
-      DataError: if labels or images are not what they should be; nothing is written then.
+      DataError: if labels or images are not what they should be, or no photo shows a face; no
+        report is written then.
     """
     verify(release_dir)
     release = read_release(release_dir)
     annotated = read_labels(labels)
-    rows = list(score(release_dir, photos, annotated))
+    scored = list(score(release_dir, photos, annotated, kind, out / CROPS))
+    rows = [row for row in scored if row[contract.P_MALE] is not None]
+    missing = [row[contract.IMAGE_ID] for row in scored if row[contract.P_MALE] is None]
+    if not rows:
+        raise DataError(
+            f"{photos}: no face was found in any of {len(scored)} photos.",
+            "Give photos in which a face is at least 20 pixels wide, or --kind aligned for crops.",
+        )
     folder = out / "predictions"
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=table.SCHEMA), folder / table.PREDICTIONS)
-    (folder / table.SCORING).write_text("{}\n")
+    (folder / table.SCORING).write_text(json.dumps({"detector_crops": kind is Kind.BOTH}) + "\n")
     config = EvaluationConfig()
     found = table.load(folder).split(SPLIT)
     verdict = judge(found, found[table.FINGERPRINT_SCHEMA.names], config)
     (out / VERDICT).write_text(as_json(verdict, config, evaluator_blessed=True))
+    title = f"{release.model_name} {release.version} on {photos.name}"
+    if kind is Kind.PHOTOS:
+        pd.Series(missing, name=contract.IMAGE_ID, dtype=str).to_csv(out / NO_FACE, index=False)
+        title += f": {len(rows)} of {len(scored)} photos, no face found in {len(missing)}"
+    command = ("genq", "evaluate", "--release", release_dir, "--photos", photos, "--labels", labels)
     sources = Sources(
         predictions=folder,
         verdict=out,
-        photos=photos,
+        photos=out / CROPS if kind is Kind.PHOTOS else photos,
         split=SPLIT,
-        title=f"{release.model_name} {release.version} on {photos.name}",
+        title=title,
         run=release.pipeline_run or "",
         lineage=(
             ("release", f"{release.model_name} {release.version}", str(release_dir)),
             ("labels", hashlib.sha256(labels.read_bytes()).hexdigest()[:16], str(labels)),
         ),
-        reproduce=(f"genq evaluate --release {release_dir} --photos {photos} --labels {labels}",),
+        reproduce=(shlex.join(map(str, (*command, "--kind", kind))),),
     )
     render.write(gather(sources, config), out)
     return out / REPORT
@@ -104,34 +131,102 @@ def read_labels(path: Path) -> pd.DataFrame:
     return found
 
 
-def score(release_dir: Path, photos: Path, labels: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yields one row of the table of predictions an image; one forward pass each.
+def score(
+    release_dir: Path, photos: Path, labels: pd.DataFrame, kind: Kind, crops: Path
+) -> Iterator[dict[str, Any]]:
+    """Yields one row of the table of predictions an image; one forward pass a face.
+
+    Args:
+      release_dir: of the release.
+      photos: folder with the images.
+      labels: of read_labels.
+      kind: what the images are. Of PHOTOS without a face `p_male` is None.
+      crops: folder that gets the faces cut out of PHOTOS.
 
     Raises:
-      ImageError: if an image is missing or no aligned crop.
+      ImageError: if an image is missing, or none, or no aligned crop where it has to be one.
     """
-    model = tf.saved_model.load(str(release_dir))
-    signature = model.signatures[contract.SIGNATURE_ENCODED]
+    model = ScoredModel(str(release_dir))
+    detector = None if kind is Kind.ALIGNED else FaceDetector()
     for start in range(0, len(labels), BATCH_SIZE):
-        batch = labels.iloc[start : start + BATCH_SIZE]
-        images = [read_image(photos / name) for name in batch[contract.IMAGE_ID]]
-        answers = signature(image_bytes=tf.constant(images))
-        p_male = answers[contract.P_MALE].numpy()
-        uncertain = answers[contract.UNCERTAIN].numpy()
-        for i, record in enumerate(batch.to_dict("records")):
-            brightness, sharpness = quality(images[i])
-            yield {
-                table.SPLIT: SPLIT,
-                contract.IMAGE_ID: record[contract.IMAGE_ID],
-                table.SHA256: hashlib.sha256(images[i]).hexdigest(),
-                contract.LABEL: int(record[contract.LABEL_ATTRIBUTE]),
-                contract.P_MALE: float(p_male[i]),
-                contract.UNCERTAIN: bool(uncertain[i]),
-                **{n: int(record[n]) for n in contract.ATTRIBUTES if n in record},
+        records = labels.iloc[start : start + BATCH_SIZE].to_dict("records")
+        rows = [_row(record) for record in records]
+        paths = [photos / row[contract.IMAGE_ID] for row in rows]
+        images = [read_photo(p) if kind is Kind.PHOTOS else read_image(p) for p in paths]
+        if kind is Kind.PHOTOS:
+            assert detector is not None
+            found = _cut_out(paths, images, detector)
+            answers = model.answer_crops(list(found.values())) if found else {}
+            for number, crop in found.items():
+                images[number] = _keep(crop, crops / rows[number][contract.IMAGE_ID])
+            answered = list(found)
+        else:
+            answers = model.answer_images(images)
+            answered = list(range(len(rows)))
+        for position, number in enumerate(answered):
+            brightness, sharpness = quality(images[number])
+            rows[number] |= {
+                contract.P_MALE: float(answers[contract.P_MALE][position]),
+                contract.UNCERTAIN: bool(answers[contract.UNCERTAIN][position]),
                 contract.BRIGHTNESS: brightness,
                 contract.SHARPNESS: sharpness,
-                contract.IMAGE_BYTES: len(images[i]),
             }
+        if kind is Kind.BOTH:
+            assert detector is not None
+            add_detector_answers(rows, images, model, detector)
+        for row, image in zip(rows, images, strict=True):
+            row[table.SHA256] = hashlib.sha256(image).hexdigest()
+            row[contract.IMAGE_BYTES] = len(image)
+        yield from rows
+
+
+def _row(record: dict[Any, Any]) -> dict[str, Any]:
+    """Returns what the labels say of an image."""
+    return {
+        table.SPLIT: SPLIT,
+        contract.IMAGE_ID: record[contract.IMAGE_ID],
+        contract.LABEL: int(record[contract.LABEL_ATTRIBUTE]),
+        contract.P_MALE: None,
+        **{n: int(record[n]) for n in contract.ATTRIBUTES if n in record},
+    }
+
+
+def _cut_out(
+    paths: Sequence[Path], photos: Sequence[bytes], detector: FaceDetector
+) -> dict[int, NDArray[np.uint8]]:
+    """Returns position -> crop, of the photos in which a face is found.
+
+    Raises:
+      ImageError: names the file that is no photo.
+    """
+    found = {}
+    for number, (path, photo) in enumerate(zip(paths, photos, strict=True)):
+        try:
+            crop = detector_crop(photo, detector, photo=True)
+        except ImageError as error:
+            raise ImageError(f"{path}: {error.problem}.") from error
+        if crop is not None:
+            found[number] = crop
+    return found
+
+
+def _keep(crop: NDArray[np.uint8], path: Path) -> bytes:
+    """Writes a crop as JPEG, for the report's gallery; returns its bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(crop).save(path, "JPEG", quality=95)
+    return path.read_bytes()
+
+
+def read_photo(path: Path) -> bytes:
+    """Reads a photo of any format that Pillow knows.
+
+    Raises:
+      ImageError: if it is missing.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror}.") from error
 
 
 def read_image(path: Path) -> bytes:
@@ -140,14 +235,12 @@ def read_image(path: Path) -> bytes:
     Raises:
       ImageError: if it is missing, or not one.
     """
+    encoded = read_photo(path)
     try:
-        encoded = path.read_bytes()
         check_jpeg(encoded)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror}.") from error
     except DataError as error:
         raise ImageError(
             f"{path}: {error.problem}.",
-            "Give faces aligned as CelebA's crops: the model has seen no others.",
+            "Give faces aligned as CelebA's crops, or say that they are photos: --kind photos.",
         ) from error
     return encoded

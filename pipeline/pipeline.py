@@ -105,6 +105,7 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=baseline.output,
+        detector_crops=config.evaluation.detector_crops,
     ).with_id("model-scorer")
 
     evaluator = tfx.components.Evaluator(
@@ -147,6 +148,24 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
         run_config=recorded(config),
     ).with_id("evaluation-report")
 
+    infra_validator = None
+    if config.release.infra_validator:
+        infra_validator = tfx.components.InfraValidator(
+            model=trainer.outputs["model"],
+            examples=example_gen.outputs["examples"],
+            serving_spec=tfx.proto.ServingSpec(
+                tensorflow_serving=tfx.proto.TensorFlowServing(tags=["latest"]),
+                local_docker=tfx.proto.LocalDockerConfig(),
+            ),
+            request_spec=tfx.proto.RequestSpec(
+                tensorflow_serving=tfx.proto.TensorFlowServingRequestSpec(
+                    signature_names=[contract.SIGNATURE_EXAMPLES]
+                ),
+                split_name="test",
+                num_examples=8,
+            ),
+        ).with_id("infra-validator")
+
     release_pusher = ReleasePusher(
         model=trainer.outputs["model"],
         exported_model=model_exporter.outputs["exported_model"],
@@ -161,6 +180,8 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
         model_name=config.release.model_name,
         run_config=recorded(config),
         sign_command=config.release.sign_command,
+        remote=config.release.remote,
+        infra_blessing=infra_validator.outputs["blessing"] if infra_validator else None,
     ).with_id("release-pusher")
 
     approval: list[Any] = []
@@ -199,6 +220,7 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
             fairness_gate,
             model_exporter,
             evaluation_report,
+            *([infra_validator] if infra_validator else []),
             *approval,
             release_pusher,
         ],

@@ -136,4 +136,10 @@ def answers(before: Path, now: Path, examples: Path) -> Row:
 
 
 def _row(what: str, before: str | None, now: str | None) -> Row:
-    return Row(what, (before or "-")[:16], (now or "-")[:16], before == now)
+    return Row(what, _short(before), _short(now), before == now)
+
+
+def _short(value: str | None) -> str:
+    """Shortens a hash, but keeps what was added to it ("+changes")."""
+    digest, plus, more = (value or "-").partition("+")
+    return digest[:12] + plus + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -84,6 +85,17 @@ RATES: Final = ("accuracy", "fpr", "fnr", "abstention")
 """Rates whose gaps are judged. Positive means "male": a false positive is a woman called male."""
 
 
+class Kind(enum.StrEnum):
+    """What the images of `genq evaluate` are."""
+
+    ALIGNED = "aligned"
+    """Aligned as CelebA's crops; scored as they are."""
+    PHOTOS = "photos"
+    """Photos with one person to be judged: the largest face."""
+    BOTH = "both"
+    """Aligned ones, scored as they are and as the detector cuts them out of themselves."""
+
+
 @dataclass(frozen=True)
 class EvaluationConfig:
     """How a model is judged.
@@ -98,6 +110,8 @@ class EvaluationConfig:
       min_slice_examples: a slice (or a rate's denominator within it) with fewer is reported and
         not gated. At 95 % accuracy an interval from 100 examples is some 9 points wide.
       confidence: of every interval.
+      detector_crops: score the test images a second time, cut out of themselves by the
+        application's face detector: what detector and alignment cost in service.
       bootstrap_replicates: for AUC, average precision, calibration error and their differences.
     """
 
@@ -110,6 +124,7 @@ class EvaluationConfig:
     min_slice_accuracy: float = 0.0
     min_slice_examples: int = 100
     confidence: float = 0.95
+    detector_crops: bool = False
     bootstrap_replicates: int = 500
     seed: int = 0
     gallery_images: int = 24

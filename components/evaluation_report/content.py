@@ -19,15 +19,22 @@ import pandas as pd
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.evaluation.config import EvaluationConfig
+from components.evaluation.intervals import critical, wilson
 from components.evaluation.metrics import (
     Confusion,
+    Measured,
     SliceMetrics,
     confusions,
     measure,
 )
 from components.evaluation.slices import Slice, find_slices
 from components.predictions import table
-from components.predictions.table import BASELINE_P_MALE, BASELINE_UNCERTAIN
+from components.predictions.table import (
+    BASELINE_P_MALE,
+    BASELINE_UNCERTAIN,
+    DETECTOR_P_MALE,
+    DETECTOR_UNCERTAIN,
+)
 from data import contract
 
 SCHEMA_VERSION: Final = 1
@@ -76,11 +83,28 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class Served:
+    """The same images as the application sees them: cut out by its face detector.
+
+    Attributes:
+      found: share of the images in which the detector finds a face.
+      aligned: metrics of the images as they are, where a face is found; overall first.
+      detected: of the same images' detector crops, in the same order; `against_baseline` is the
+        paired difference to `aligned`.
+    """
+
+    found: Measured
+    aligned: tuple[SliceMetrics, ...]
+    detected: tuple[SliceMetrics, ...]
+
+
+@dataclass(frozen=True)
 class Content:
     """What the templates render; metrics_json is what programs get.
 
     Attributes:
       natural: of the split test_natural, overall first; empty where it was not drawn.
+      served: the split as the application sees it; None where that was not asked for.
     """
 
     sources: Sources
@@ -89,6 +113,7 @@ class Content:
     overall: SliceMetrics
     slices: tuple[SliceMetrics, ...]
     natural: tuple[SliceMetrics, ...]
+    served: Served | None
     baseline: SliceMetrics | None
     confusions: tuple[Confusion, ...]
     verdict: dict[str, Any] | None
@@ -134,6 +159,7 @@ def gather(sources: Sources, config: EvaluationConfig) -> Content:
         overall=overall,
         slices=tuple(others),
         natural=_natural(predictions.table, config),
+        served=_served(rows, config) if predictions.scoring.get("detector_crops") else None,
         baseline=_baseline(rows, config),
         confusions=tuple(
             confusions(
@@ -173,6 +199,29 @@ def _natural(predictions: pd.DataFrame, config: EvaluationConfig) -> tuple[Slice
     if rows.empty:
         return ()
     return tuple(_measure(rows, find_slices(rows, config.slices), config))
+
+
+def _served(rows: pd.DataFrame, config: EvaluationConfig) -> Served:
+    """Measures detector crops beside the aligned images; see Served."""
+    here = rows[rows[DETECTOR_P_MALE].notna()].reset_index(drop=True)
+    without_baseline = here.drop(columns=[BASELINE_P_MALE, BASELINE_UNCERTAIN], errors="ignore")
+    cut = without_baseline.assign(
+        **{
+            BASELINE_P_MALE: here[contract.P_MALE],
+            contract.P_MALE: here[DETECTOR_P_MALE],
+            contract.UNCERTAIN: here[DETECTOR_UNCERTAIN].astype(bool),
+        }
+    )
+    share = wilson(len(here), len(rows), critical(config.confidence))
+    found = Measured(float(share.value), float(share.low), float(share.high), len(rows))
+    if here.empty:
+        return Served(found, (), ())
+    slices = find_slices(here, config.slices)
+    return Served(
+        found,
+        tuple(_measure(without_baseline, slices, config)),
+        tuple(_measure(cut, slices, config)),
+    )
 
 
 def _baseline(rows: pd.DataFrame, config: EvaluationConfig) -> SliceMetrics | None:
@@ -215,6 +264,12 @@ def metrics_json(content: Content) -> str:
         "baseline": content.baseline and measured(content.baseline),
         "slices": [measured(one) for one in content.slices],
         "natural": [measured(one) for one in content.natural],
+        "served": content.served
+        and {
+            "found": dataclasses.asdict(content.served.found),
+            "aligned": [measured(one) for one in content.served.aligned],
+            "detected": [measured(one) for one in content.served.detected],
+        },
         "confusion": [dataclasses.asdict(c) for c in content.confusions],
         "fairness": {
             "outcome": verdict.get("outcome"),

@@ -22,7 +22,7 @@ import onnx
 from onnxruntime import quantization
 from onnxruntime.quantization import CalibrationDataReader, shape_inference
 
-from components.model_exporter import models
+from components.model_exporter import models, rewrites
 from components.model_exporter.config import ExportConfig
 from components.model_exporter.images import Pixels, batches
 from data import contract
@@ -110,6 +110,10 @@ def quantize(
     prepared = workdir / "prepared.onnx"
     # Symbolic shape inference needs sympy and is for transformers.
     shape_inference.quant_pre_process(str(float32), str(prepared), skip_symbolic_shape=True)
+    model = onnx.load(str(prepared))
+    changed = rewrites.pool_after_convolution(model)
+    onnx.save(model, str(prepared))
+    logger.info("%d poolings moved behind their 1x1 convolutions.", changed)
     expected = models.answers(models.onnx_model(float32), judging)
 
     def make(float_layers: Collection[str]) -> None:

@@ -77,7 +77,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         uri = artifact_utils.get_single_uri(output_dict["predictions"])
         scratch = f"{uri}/unfinished"
         fileio.makedirs(scratch)
-        passes = self._run(examples, splits, scored, paths, scratch)
+        crops = bool(exec_properties.get("detector_crops"))
+        passes = self._run(examples, splits, scored, paths, scratch, detector_crops=crops)
         rows = _read(scratch, "scored", table.SCHEMA)
         others = _read(scratch, "fingerprint", table.FINGERPRINT_SCHEMA)
         fingerprints = pa.concat_tables([others, rows.select(others.column_names)])
@@ -95,6 +96,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
             },
             "examples": {s: int((predictions[table.SPLIT] == s).sum()) for s in scored},
             "forward_passes": passes,
+            "detector_crops": crops,
             "band_edges": _edges(predictions),
         }
         with fileio.open(f"{uri}/{table.SCORING}", "w") as file:
@@ -109,6 +111,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         scored: Sequence[str],
         paths: dict[str, str],
         scratch: str,
+        *,
+        detector_crops: bool,
     ) -> dict[str, int]:
         """Writes Parquet shards below `scratch`; returns the forward passes of each model."""
         shared = Shared()
@@ -137,14 +141,19 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
                     >> beam.BatchElements(
                         min_batch_size=scoring.BATCH_SIZE, max_batch_size=scoring.BATCH_SIZE
                     )
-                    | f"Score[{split}]" >> beam.ParDo(scoring.Score(split, paths, shared))
+                    | f"Score[{split}]"
+                    >> beam.ParDo(
+                        scoring.Score(
+                            split, paths, shared, detector_crops=detector_crops and split == "test"
+                        )
+                    )
                     | f"WriteRows[{split}]"
                     >> parquetio.WriteToParquet(f"{scratch}/scored-{split}", table.SCHEMA)
                 )
         counters = pipeline.result.metrics().query(
             MetricsFilter().with_namespace(scoring.NAMESPACE)
         )["counters"]
-        totals = dict.fromkeys(paths, 0)
+        totals = dict.fromkeys([*paths, *([scoring.DETECTOR] if detector_crops else [])], 0)
         for counter in counters:
             totals[counter.key.metric.name.removesuffix("_forward_passes")] += counter.committed
         return totals
@@ -216,6 +225,7 @@ class ModelScorerSpec(component_spec.ComponentSpec):  # type: ignore[misc]
 
     PARAMETERS = {  # noqa: RUF012  # as TFX declares it
         "splits": component_spec.ExecutionParameter(type=str),
+        "detector_crops": component_spec.ExecutionParameter(type=int),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -238,6 +248,8 @@ class ModelScorer(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
       examples: with images, from example-gen.
       model: the candidate.
       baseline_model: the latest blessed model; may resolve to nothing.
+      detector_crops: score `test` a second time on the faces that the application's detector cuts
+        out of the images.
       splits: to score, as far as they are there; test_natural always is. Of the others only
         fingerprints are taken.
 
@@ -254,6 +266,7 @@ class ModelScorer(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
         model: BaseChannel,
         baseline_model: BaseChannel | None = None,
         splits: Sequence[str] = SPLITS,
+        detector_crops: bool = False,
     ) -> None:
         if not splits:
             raise ConfigError("ModelScorer's `splits` is empty; name one of train, val, test.")
@@ -263,7 +276,10 @@ class ModelScorer(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
                 model=model,
                 baseline_model=baseline_model,
                 splits=json.dumps(list(splits)),
-                code=code_digest("components.predictions", "data.images", "data.contract"),
+                detector_crops=int(detector_crops),
+                code=code_digest(
+                    "components.predictions", "data.images", "data.faces", "data.contract"
+                ),
                 predictions=channel_utils.as_channel([Predictions()]),
                 scored_examples=channel_utils.as_channel([standard_artifacts.Examples()]),
             )

@@ -11,13 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import apache_beam as beam
+import numpy as np
 import tensorflow as tf
 from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
+from numpy.typing import NDArray
 
 from components.predictions import table
 from data import contract
 from data.errors import DataError, ImageError
+from data.faces.crops import detector_crop
+from data.faces.detector import FaceDetector
 from data.images import quality
 
 BATCH_SIZE: Final = 64
@@ -26,42 +30,58 @@ NAMESPACE: Final = "genq.predictions"
 
 CANDIDATE: Final = "candidate"
 BASELINE: Final = "baseline"
+DETECTOR: Final = "detector"
+"""Counts the candidate's passes over detector crops."""
 
 Row = dict[str, Any]
 
 
 class ScoredModel:
-    """A SavedModel and its answers to serialized examples.
+    """A SavedModel and its answers: output name -> array, (batch, …); one forward pass a call.
 
     Args:
       path: folder of the SavedModel.
-
-    Raises:
-      DataError: if the model has no such signature.
     """
 
     def __init__(self, path: str) -> None:
-        # Kept alive with the signature, which holds no reference to its variables.
+        # Kept alive with the signatures, which hold no reference to their variables.
         self._model = tf.saved_model.load(path)
-        if contract.SIGNATURE_EXAMPLES not in self._model.signatures:
+        self._path = path
+
+    def answer(self, serialized: Sequence[bytes]) -> Mapping[str, Any]:
+        """Answers serialized tf.train.Examples."""
+        return self._call(contract.SIGNATURE_EXAMPLES, examples=tf.constant(serialized, tf.string))
+
+    def answer_images(self, encoded: Sequence[bytes]) -> Mapping[str, Any]:
+        """Answers encoded images, JPEG or PNG."""
+        return self._call(contract.SIGNATURE_ENCODED, image_bytes=tf.constant(encoded, tf.string))
+
+    def answer_crops(self, crops: Sequence[NDArray[np.uint8]]) -> Mapping[str, Any]:
+        """Answers decoded crops of equal size, as serving asks: each uint8, (height, width, 3)."""
+        return self._call(contract.SIGNATURE_PIXELS, image=tf.constant(np.stack(crops)))
+
+    def _call(self, signature: str, **inputs: tf.Tensor) -> Mapping[str, Any]:
+        """Calls a signature.
+
+        Raises:
+          DataError: if the model has no such signature.
+        """
+        if signature not in self._model.signatures:
             raise DataError(
-                f"{path}: the model has no signature {contract.SIGNATURE_EXAMPLES!r}; it has "
+                f"{self._path}: the model has no signature {signature!r}; it has "
                 f"{', '.join(self._model.signatures)}.",
                 "Train it with components/trainer, which exports that signature.",
             )
-        self._signature = self._model.signatures[contract.SIGNATURE_EXAMPLES]
-
-    def answer(self, serialized: Sequence[bytes]) -> Mapping[str, Any]:
-        """One forward pass: returns output name -> array, (batch, …)."""
-        answers = self._signature(examples=tf.constant(serialized, tf.string))
+        answers = self._model.signatures[signature](**inputs)
         return {name: value.numpy() for name, value in answers.items()}
 
 
 class _Models:
-    """What `Shared` keeps: the models of this process."""
+    """What `Shared` keeps: the models of this process, and the face detector if it is asked for."""
 
-    def __init__(self, paths: Mapping[str, str]) -> None:
+    def __init__(self, paths: Mapping[str, str], detector_crops: bool) -> None:
         self.by_name = {name: ScoredModel(path) for name, path in paths.items()}
+        self.detector = FaceDetector() if detector_crops else None
 
 
 class Score(beam.DoFn):  # type: ignore[misc]  # Beam ships no types for it
@@ -71,32 +91,46 @@ class Score(beam.DoFn):  # type: ignore[misc]  # Beam ships no types for it
       split: written into each row.
       paths: CANDIDATE and, if there is one, BASELINE -> folder of the SavedModel.
       shared: by which workers of a process share the loaded models.
+      detector_crops: whether the candidate also answers about detector crops.
     """
 
-    def __init__(self, split: str, paths: Mapping[str, str], shared: Shared) -> None:
+    def __init__(
+        self, split: str, paths: Mapping[str, str], shared: Shared, *, detector_crops: bool = False
+    ) -> None:
         self._split = split
         self._paths = dict(paths)
         self._shared = shared
+        self._detector_crops = detector_crops
         self._passes = {
-            name: Metrics.counter(NAMESPACE, f"{name}_forward_passes") for name in paths
+            name: Metrics.counter(NAMESPACE, f"{name}_forward_passes")
+            for name in (*paths, DETECTOR)
         }
 
     def setup(self) -> None:
         """Loads the models, once a process."""
+        key = f"{self._paths} {self._detector_crops}"
         self._models = self._shared.acquire(
-            lambda: _Models(self._paths), tag=str(self._paths)
-        ).by_name
+            lambda: _Models(self._paths, self._detector_crops), tag=key
+        )
 
     def process(self, batch: Sequence[bytes]) -> Iterator[Row]:
         """Yields a row for each example."""
         answers = {}
-        for name, model in self._models.items():
+        for name, model in self._models.by_name.items():
             answers[name] = model.answer(batch)
             self._passes[name].inc(len(batch))
-        for number, serialized in enumerate(batch):
-            row = example_row(self._split, serialized)
+        rows = [example_row(self._split, serialized) for serialized in batch]
+        for number, row in enumerate(rows):
             add_answer(row, answers, number)
-            yield row
+        if self._models.detector is not None:
+            found = add_detector_answers(
+                rows,
+                [_image(serialized) for serialized in batch],
+                self._models.by_name[CANDIDATE],
+                self._models.detector,
+            )
+            self._passes[DETECTOR].inc(found)
+        yield from rows
 
 
 def add_answer(row: Row, answers: Mapping[str, Mapping[str, Any]], number: int) -> None:
@@ -106,6 +140,37 @@ def add_answer(row: Row, answers: Mapping[str, Mapping[str, Any]], number: int) 
     row[contract.UNCERTAIN] = bool(candidate[contract.UNCERTAIN][number])
     row[table.BASELINE_P_MALE] = baseline and float(baseline[contract.P_MALE][number])
     row[table.BASELINE_UNCERTAIN] = baseline and bool(baseline[contract.UNCERTAIN][number])
+
+
+def add_detector_answers(
+    rows: Sequence[Row], images: Sequence[bytes], model: ScoredModel, detector: FaceDetector
+) -> int:
+    """Adds what the model says of the face that the detector cuts out of each image.
+
+    Args:
+      rows: gain `detector_p_male` and `detector_uncertain` where a face is found.
+      images: encoded, in the order of `rows`.
+      model: the candidate.
+      detector: the application's.
+
+    Returns:
+      How many faces were found: the forward passes.
+    """
+    crops = {i: detector_crop(image, detector) for i, image in enumerate(images)}
+    found = {i: crop for i, crop in crops.items() if crop is not None}
+    if found:
+        answers = model.answer_crops(list(found.values()))
+        for number, i in enumerate(found):
+            rows[i][table.DETECTOR_P_MALE] = float(answers[contract.P_MALE][number])
+            rows[i][table.DETECTOR_UNCERTAIN] = bool(answers[contract.UNCERTAIN][number])
+    return len(found)
+
+
+def _image(serialized: bytes) -> bytes:
+    [image] = (
+        tf.train.Example.FromString(serialized).features.feature[contract.IMAGE].bytes_list.value
+    )
+    return bytes(image)
 
 
 def fingerprint_row(split: str, serialized: bytes) -> Row:

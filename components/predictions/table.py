@@ -9,6 +9,8 @@ Columns:
 - `p_male` (float32) and `uncertain` of the candidate; `baseline_p_male` and `baseline_uncertain` of
   the latest blessed model, missing where there is none
 - the 40 attributes, 0 or 1, as far as the data have them
+- `detector_p_male`, `detector_uncertain`: the candidate's answer to the face that the application's
+  detector cuts out of the image; missing where it finds none, or where nobody asked
 - `brightness`, `sharpness` (data.images.quality), `image_bytes`, and for each a `…_band`: "low",
   "middle" or "high", thirds of the split
 """
@@ -35,6 +37,8 @@ SPLIT: Final = "split"
 SHA256: Final = "image_sha256"
 BASELINE_P_MALE: Final = "baseline_p_male"
 BASELINE_UNCERTAIN: Final = "baseline_uncertain"
+DETECTOR_P_MALE: Final = "detector_p_male"
+DETECTOR_UNCERTAIN: Final = "detector_uncertain"
 BANDS: Final = ("low", "middle", "high")
 
 PREDICTIONS: Final = "predictions.parquet"
@@ -55,6 +59,8 @@ SCHEMA: Final = pa.schema(
         pa.field(contract.UNCERTAIN, pa.bool_()),
         pa.field(BASELINE_P_MALE, pa.float32()),
         pa.field(BASELINE_UNCERTAIN, pa.bool_()),
+        pa.field(DETECTOR_P_MALE, pa.float32()),
+        pa.field(DETECTOR_UNCERTAIN, pa.bool_()),
         *(pa.field(name, pa.int8()) for name in contract.ATTRIBUTES),
         pa.field(contract.BRIGHTNESS, pa.float32()),
         pa.field(contract.SHARPNESS, pa.float32()),

@@ -31,8 +31,14 @@ from components.evaluation_report.artifacts import EvaluationReport
 from components.example_gen.artifacts import SamplingManifest
 from components.model_exporter.artifacts import EXPORTED, ExportedModel, Parity
 from components.release_pusher import contents, publish, sbom, triton
-from components.release_pusher.artifacts import PUSHED, RELEASE_DIR, VERSION, PushedRelease
-from data import release
+from components.release_pusher.artifacts import (
+    PUSHED,
+    RELEASE_DIR,
+    REMOTE,
+    VERSION,
+    PushedRelease,
+)
+from data import release, remote
 
 logger = logging.getLogger("genq.pusher")
 
@@ -89,13 +95,19 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         """Publishes, if the model is blessed and exported.
 
         Raises:
-          ReleaseError: see `push`.
+          ReleaseError: see `push` and `remote.upload`. A release that was published here stays;
+            the next run finds it and only repeats the upload.
         """
         pushed = artifact_utils.get_single_instance(output_dict["pushed_release"])
         out = Path(pushed.uri)
         out.mkdir(parents=True, exist_ok=True)
         blessing = artifact_utils.get_single_instance(input_dict["model_blessing"])
         exported = artifact_utils.get_single_instance(input_dict["exported_model"])
+        infra = input_dict.get("infra_blessing")
+        if infra and not model_utils.is_infra_validated(artifact_utils.get_single_instance(infra)):
+            pushed.set_int_custom_property(PUSHED, 0)
+            logger.warning("TensorFlow Serving did not take the model: nothing is published.")
+            return
         if not (
             model_utils.is_model_blessed(blessing) and exported.get_int_custom_property(EXPORTED)
         ):
@@ -126,6 +138,11 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         )
         for name in (release.RELEASE_JSON, release.SUMS):
             shutil.copyfile(release_dir / name, out / name)
+        if remote_uri := exec_properties.get("remote"):
+            address = remote.upload(
+                release_dir, f"{remote_uri.rstrip('/')}/{release_dir.parent.name}"
+            )
+            pushed.set_string_custom_property(REMOTE, address)
         pushed.set_int_custom_property(PUSHED, 1)
         pushed.set_string_custom_property(RELEASE_DIR, str(release_dir))
         pushed.set_string_custom_property(VERSION, release_dir.name)
@@ -140,6 +157,7 @@ class ReleasePusherSpec(component_spec.ComponentSpec):  # type: ignore[misc]
         "model_name": component_spec.ExecutionParameter(type=str),
         "run_config": component_spec.ExecutionParameter(type=str, optional=True),
         "sign_command": component_spec.ExecutionParameter(type=str, optional=True),
+        "remote": component_spec.ExecutionParameter(type=str, optional=True),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -155,6 +173,9 @@ class ReleasePusherSpec(component_spec.ComponentSpec):  # type: ignore[misc]
         ),
         "statistics": component_spec.ChannelParameter(
             type=standard_artifacts.ExampleStatistics, optional=True
+        ),
+        "infra_blessing": component_spec.ChannelParameter(
+            type=standard_artifacts.InfraBlessing, optional=True
         ),
     }
     OUTPUTS = {  # noqa: RUF012
@@ -179,6 +200,8 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
       statistics: from StatisticsGen; brightness and sharpness go into release.json.
       run_config: the run's configuration as JSON; goes into release.json.
       sign_command: signs SHA256SUMS before the release is seen; see data.release.run_signer.
+      remote: URI to copy `<model_name>/<version>/` to as well; see data.remote.
+      infra_blessing: from InfraValidator, where the pipeline has one; without it nothing is pushed.
     """
 
     SPEC_CLASS = ReleasePusherSpec
@@ -199,6 +222,8 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
         statistics: BaseChannel | None = None,
         run_config: str | None = None,
         sign_command: str = "",
+        remote: str = "",
+        infra_blessing: BaseChannel | None = None,
     ) -> None:
         super().__init__(
             spec=ReleasePusherSpec(
@@ -211,11 +236,15 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
                 report=report,
                 model_run=model_run,
                 statistics=statistics,
+                infra_blessing=infra_blessing,
                 serving_dir=serving_dir,
                 model_name=model_name,
                 run_config=run_config,
                 sign_command=sign_command or None,
-                code=code_digest("components.release_pusher", "data.release", "data.contract"),
+                remote=remote or None,
+                code=code_digest(
+                    "components.release_pusher", "data.release", "data.remote", "data.contract"
+                ),
                 pushed_release=channel_utils.as_channel([PushedRelease()]),
             )
         )

@@ -31,7 +31,6 @@ from data.release import RELEASE_JSON, SUMS, Release
 
 logger = logging.getLogger("genq.pusher")
 
-STAGING: Final = ".staging"
 LAST_VERSION: Final = ".last_version"
 LOCK: Final = ".lock"
 COPY_BYTES: Final = 1 << 20
@@ -72,8 +71,8 @@ def publish(
             logger.info("%s holds these files already; nothing to publish.", same)
             return same
         version, parent = allot(model_dir, now_s())
-        with filelock.FileLock(model_dir / STAGING / f"{version}.lock").acquire(timeout=0):
-            staged = model_dir / STAGING / str(version)
+        with filelock.FileLock(model_dir / release.STAGING / f"{version}.lock").acquire(timeout=0):
+            staged = model_dir / release.STAGING / str(version)
             try:
                 stage(staged, files, sums, describe(version, parent, sums))
                 if sign_command:
@@ -83,7 +82,7 @@ def publish(
                 return reveal(staged, model_dir / str(version))
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
-                (model_dir / STAGING / f"{version}.lock").unlink(missing_ok=True)
+                (model_dir / release.STAGING / f"{version}.lock").unlink(missing_ok=True)
     except OSError as error:
         raise ReleaseError(
             f"The release could not be written to {model_dir}: {error.strerror or error}"
@@ -102,7 +101,7 @@ def allot(model_dir: Path, now_s: float) -> tuple[int, int | None]:
         highest = max([*published, int(last.read_text()) if last.exists() else 0])
         version = max(int(now_s), highest + 1)
         release.write_atomically(last, f"{version}\n".encode())
-        (model_dir / STAGING).mkdir(exist_ok=True)
+        (model_dir / release.STAGING).mkdir(exist_ok=True)
         return version, published[-1] if published else None
 
 
@@ -186,7 +185,7 @@ def find_same(model_dir: Path, sums: Mapping[str, str]) -> Path | None:
 
 def remove_dead_staging(model_dir: Path) -> None:
     """Removes what killed pushes left; leaves what a living one works on."""
-    for folder in (model_dir / STAGING).glob("[0-9]*"):
+    for folder in (model_dir / release.STAGING).glob("[0-9]*"):
         if not folder.is_dir():
             continue
         lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"))

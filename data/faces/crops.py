@@ -1,6 +1,6 @@
-"""Crops as the application makes them, of images whose face is known to be in the middle.
+"""Crops as the application makes them, of images that show one person to be judged.
 
-In: an encoded image with one main face, e.g. CelebA's. Out: the crop that the application would cut
+In: an encoded image, aligned as CelebA's or a photo. Out: the crop that the application would cut
 out of it, or None where its detector finds no face. The evaluation scores a model on these beside
 the aligned images: the difference is what detector and alignment cost in service.
 """
@@ -12,15 +12,23 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data.errors import ImageError
 from data.faces.alignment import align
 from data.faces.detector import Face, FaceDetector
 
 
-def detector_crop(image: bytes, detector: FaceDetector) -> NDArray[np.uint8] | None:
-    """Finds the face nearest to the middle and aligns it.
+def detector_crop(
+    image: bytes, detector: FaceDetector, *, photo: bool = False
+) -> NDArray[np.uint8] | None:
+    """Finds the face that counts and aligns it; the image is turned as EXIF says.
+
+    Args:
+      image: encoded.
+      detector: the application's.
+      photo: the largest face counts, and as in the application the photo is turned where none is
+        found; otherwise, in an aligned image, the face nearest to the middle.
 
     Returns:
       uint8, (218, 178, 3); None without a face that can be aligned.
@@ -30,18 +38,21 @@ def detector_crop(image: bytes, detector: FaceDetector) -> NDArray[np.uint8] | N
     """
     try:
         with Image.open(io.BytesIO(image)) as opened:
-            photo = np.asarray(opened.convert("RGB"))
+            pixels = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
     except OSError as error:
         raise ImageError(f"the image cannot be decoded: {error}") from error
-    height, width = photo.shape[:2]
+    height, width = pixels.shape[:2]
 
-    def from_middle(face: Face) -> float:
+    def rank(face: Face) -> float:
         x1, y1, x2, y2 = face.box
+        if photo:
+            return -(x2 - x1) * (y2 - y1)
         return math.dist(((x1 + x2) / 2, (y1 + y2) / 2), (width / 2, height / 2))
 
-    for face in sorted(detector.find(photo, retry_rotated=False).faces, key=from_middle):
+    found = detector.find(pixels, retry_rotated=photo)
+    for face in sorted(found.faces, key=rank):
         try:
-            return align(photo, face.landmarks)
+            return align(pixels, face.landmarks)
         except ImageError:
             continue
     return None

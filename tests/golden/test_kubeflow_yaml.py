@@ -8,11 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-
-# They come with the next lock (requirements/lock.in).
-pytest.importorskip("kfp")
-pytest.importorskip("kfp.kubernetes")
-
 from google.protobuf import json_format
 
 from data.errors import ConfigError

@@ -6,57 +6,15 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
 
+import pushed
 import pytest
+from pushed import files, push, state
 
 from components.release_pusher import publish as module
-from components.release_pusher.publish import publish
 from data import release
 from data.errors import ReleaseError
-
-
-def describe(version: int, parent: int | None, sums: Mapping[str, str]) -> release.Release:
-    return release.Release(
-        model_name="gender",
-        version=version,
-        created="2026-11-24T00:00:00+00:00",
-        parent=parent,
-        variants=(
-            release.Variant(name="float32", file="model.onnx", bytes=1, sha256=sums["model.onnx"]),
-        ),
-        licence="l",
-        notice="n",
-    )
-
-
-def files(root: Path, content: str) -> dict[str, Path]:
-    """Sources with a nested folder; `content` tells releases apart."""
-    root.mkdir(exist_ok=True)
-    for name in ("model.onnx", "weights"):
-        (root / name).write_text(f"{name} {content}" * 100)
-    return {"model.onnx": root / "model.onnx", "variables/data": root / "weights"}
-
-
-def push(tmp_path: Path, content: str, now_s: float = 1000.0, **arguments: object) -> Path:
-    return publish(
-        tmp_path / "gender",
-        files(tmp_path / f"src-{content}", content),
-        describe,
-        now_s=lambda: now_s,
-        **arguments,
-    )
-
-
-def state(model_dir: Path) -> dict[str, bytes]:
-    """Every visible file of every release."""
-    return {
-        str(p.relative_to(model_dir)): p.read_bytes()
-        for version in release.versions(model_dir)
-        for p in (model_dir / str(version)).rglob("*")
-        if p.is_file()
-    }
 
 
 def test_a_release_appears_whole_and_nothing_is_left_over(tmp_path: Path) -> None:
@@ -143,7 +101,7 @@ def test_killed_at_any_step_nothing_half_made_is_visible(tmp_path: Path) -> None
         print(killed, published)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), __file__, str(tmp_path)],
+        [sys.executable, "-c", textwrap.dedent(code), pushed.__file__, str(tmp_path)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -238,7 +196,7 @@ def test_a_target_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     code = f"""
         import importlib.util, os, sys
         from pathlib import Path
-        spec = importlib.util.spec_from_file_location("t", {__file__!r})
+        spec = importlib.util.spec_from_file_location("t", {pushed.__file__!r})
         t = importlib.util.module_from_spec(spec); spec.loader.exec_module(t)
         sources = t.files(Path({str(tmp_path)!r}) / "src-a", "a")
         root = Path({str(tmp_path)!r})
@@ -250,7 +208,7 @@ def test_a_target_that_may_not_be_written_is_named(tmp_path: Path) -> None:
             os.setuid(65534)
         try:
             t.publish(root / "gender", sources, t.describe)
-        except t.ReleaseError as error:
+        except t.release.ReleaseError as error:
             print(error)
     """
     done = subprocess.run(

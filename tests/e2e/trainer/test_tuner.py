@@ -39,7 +39,14 @@ def test_trials_share_the_cache_and_the_winner_becomes_the_recipe(
     tmp_path: Path, examples: Path, two_phase: SimpleNamespace, two_phase_config: TrainerConfig
 ) -> None:
     """Three trials after a training: no forward pass; the best one's values reach the Trainer."""
-    config = replace(two_phase_config, deterministic=False, strategy="head_only")
+    # A deterministic training computes with TensorFlow; "auto" would take another engine here, and
+    # its activations are others.
+    config = replace(
+        two_phase_config,
+        deterministic=False,
+        frozen_engine="tensorflow",
+        strategy="head_only",
+    )
     arguments = fn_args(config, tmp_path, examples, two_phase.cache)
     result = tuner.tuner_fn(arguments)
     result.tuner.search(**result.fit_kwargs)

@@ -6,11 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-# They come with the next lock (requirements/lock.in).
-pytest.importorskip("kfp")
-pytest.importorskip("kfp.kubernetes")
-
 from typer.testing import CliRunner
 
 from data.errors import ClusterError, ConfigError, GenqError
