@@ -87,7 +87,7 @@ def write_predictions(folder: Path, n: int = 1500) -> pd.DataFrame:
     natural[contract.IMAGE_ID] = [f"{i:06d}.jpg" for i in range(len(natural))]
     natural[table.SPLIT] = contract.TEST_NATURAL
     folder.mkdir(parents=True)
-    stored = pd.concat([rows, natural], ignore_index=True)[table.SCHEMA.names]
+    stored = pd.concat([rows, natural], ignore_index=True).reindex(columns=table.SCHEMA.names)
     pq.write_table(pa.Table.from_pandas(stored, schema=table.SCHEMA), folder / table.PREDICTIONS)
     (folder / table.SCORING).write_text("{}")
     return table.load(folder).split("test")
