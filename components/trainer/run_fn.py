@@ -1,8 +1,8 @@
 """Trains the network: what TFX's Trainer calls.
 
 In: examples of `train` and `val`. Out: a SavedModel with preprocessing, calibration and signatures
-in `serving_model_dir`; `history.csv`, `training.png`, `calibration.json` and TensorBoard logs in
-`model_run_dir`.
+in `serving_model_dir`; `history.csv`, `training.png`, `calibration.json`, `compute.json` and
+TensorBoard logs in `model_run_dir`.
 
 TFX gives every attempt new output folders. What has to outlive an attempt, activations and the
 state of training, is in a cache folder beside the run.
@@ -25,7 +25,7 @@ import keras
 import tensorflow as tf
 from pydantic import TypeAdapter
 
-from components.trainer import calibration, figures, images, signatures
+from components.trainer import calibration, compute, figures, images, signatures
 from components.trainer.activation_cache import ActivationCache, weights_digest
 from components.trainer.batches import Source, image_source
 from components.trainer.config import TrainerConfig
@@ -71,6 +71,7 @@ def run_fn(fn_args: FnArgs) -> None:
         locked(cache_dir),
         explained(config, folders=f"{cache_dir}, {run_dir}, {fn_args.serving_model_dir}"),
         precision(config),
+        compute.measured(run_dir) as count_epochs,
     ):
         train = images.read(fn_args.train_files)
         val = images.read(fn_args.eval_files)
@@ -81,7 +82,9 @@ def run_fn(fn_args: FnArgs) -> None:
         state_file = find_state(cache_dir, fn_args, model, train, val, strategy)
         state = TrainingState.load(state_file)
         training = Training(config, model, train, val, cache_dir, strategy)
+        earlier = len(state.history)
         training.fit(state, state_file, run_dir)
+        count_epochs(earlier, len(state.history))
         report = training.calibrate()
         signatures.export(model, report.calibration, Path(fn_args.serving_model_dir))
         (run_dir / "calibration.json").write_text(

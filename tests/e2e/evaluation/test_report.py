@@ -3,6 +3,7 @@
 tests/conftest.py says which browser. Screenshots go to GENQ_SCREENSHOTS if that is set.
 """
 
+import dataclasses
 import io
 import itertools
 import json
@@ -26,6 +27,7 @@ from components.evaluation_report import render
 from components.evaluation_report.content import Sources, gather
 from components.fairness_gate import as_json, judge
 from components.predictions import table
+from components.trainer.compute import Compute
 from data import contract
 
 CONFIG = EvaluationConfig(gallery_images=12)
@@ -103,6 +105,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     (folder / "verdict/verdict.json").write_text(as_json(verdict, CONFIG, evaluator_blessed=True))
     (folder / "model_run/history.csv").write_text(HISTORY)
     (folder / "model_run/calibration.json").write_text(json.dumps(CALIBRATION))
+    cost = Compute(1234.4, 2400.2, 9, 3, "Example 9000", 2, (), "float32")
+    (folder / "model_run/compute.json").write_text(json.dumps(dataclasses.asdict(cost)))
     rng = np.random.default_rng(0)
     for image_id in rows[contract.IMAGE_ID]:
         pixels = rng.integers(60, 220, (218, 178, 3), dtype=np.uint8)
@@ -239,6 +243,8 @@ def test_the_model_card_tells_every_group_its_interval(made: Made) -> None:
             assert f"{accuracy['low']:.3f} to {accuracy['high']:.3f}" in text
         for words in ("Must not be used for", "no label of race", "non-commercial", "not measured"):
             assert words in text
+        assert "1,234 s (2,400 s of processor time) for 9 epochs" in text
+        assert "on no GPU, 2 cores of Example 9000, in float32; 3 more epochs" in text
 
 
 @dataclass

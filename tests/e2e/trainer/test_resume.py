@@ -1,6 +1,7 @@
 """Killed at any point, training goes on where it was and ends where it would have ended."""
 
 import csv
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,9 @@ def test_a_killed_training_continues_and_ends_with_the_same_weights(
     assert f"fine_tune goes on after epoch {epochs_kept} of 3" in last.log
     history = list(csv.DictReader((last.run / "history.csv").open()))
     assert history == list(csv.DictReader((two_phase.run / "history.csv").open()))
+    cost = json.loads((last.run / "compute.json").read_text())
+    assert cost["epochs"] == 3 - epochs_kept
+    assert cost["earlier_epochs"] == len(history) - cost["epochs"]
     for ours, uninterrupted in zip(
         tf.saved_model.load(str(last.model))._weights, two_phase.loaded._weights, strict=True
     ):

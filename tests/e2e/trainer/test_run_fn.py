@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,6 +116,11 @@ def test_what_a_person_watches_is_kept(two_phase: SimpleNamespace) -> None:
     report = json.loads((two_phase.run / "calibration.json").read_text())
     assert report["calibration"]["temperature"] > 0
     assert report["ece_after"] <= 1 and report["ece_before"] <= 1
+    cost = json.loads((two_phase.run / "compute.json").read_text())
+    assert (cost["epochs"], cost["earlier_epochs"]) == (len(rows), 0)
+    assert cost["wall_seconds"] > 0 and cost["processor_seconds"] > 0
+    assert cost["cores"] == len(os.sched_getaffinity(0)) and cost["gpus"] == []
+    assert cost["precision"] == "float32"
 
 
 def test_the_whole_network_trains_in_mixed_precision_and_ships_in_float32(
@@ -146,7 +152,14 @@ def test_the_whole_network_trains_in_mixed_precision_and_ships_in_float32(
     assert dtypes == {tf.float32.as_datatype_enum}
     assert keras.mixed_precision.dtype_policy().name == "float32", "the policy was given back"
     left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert left == {"history.csv", "training.png", "calibration.json", "train", "validation"}
+    assert left == {
+        "history.csv",
+        "training.png",
+        "calibration.json",
+        "compute.json",
+        "train",
+        "validation",
+    }
 
 
 def test_preprocessing_is_the_bilinear_resize_it_says_it_is() -> None:
