@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-import yaml
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.settings import Settings
@@ -66,6 +65,8 @@ def rehearse(
     workers: Annotated[int, typer.Option(min=1, help="Tasks at the same time.")] = 2,
 ) -> None:
     """Compile, and run every container's command on this machine, with KFP's cache and store."""
+    import yaml
+
     from pipeline.kubeflow.settings import load_settings
 
     settings = load_settings(settings_file, overrides or ())
@@ -254,6 +255,8 @@ def _package(
     Raises:
       ConfigError: if the file is no pipeline.
     """
+    import yaml
+
     from data.errors import ConfigError
 
     with tempfile.TemporaryDirectory(prefix="genq-kubeflow-") as scratch:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data import release
 from data.errors import ReleaseError
+
+if TYPE_CHECKING:
+    from data import release
 
 app = typer.Typer(
     help="List, verify, promote, roll back, copy and prune releases.", no_args_is_help=True
@@ -37,6 +39,8 @@ def resolve(models: Path, version: str) -> Path:
     Raises:
       ReleaseError: if there is no such release; says which there are.
     """
+    from data import release
+
     if version == "current":
         return release.current_release(models)
     published = release.versions(models)
@@ -60,6 +64,8 @@ def list_(models: Models = DEFAULT) -> None:
     """Show every release: date, accuracy, worst slice, size, and which one readers use."""
     from rich.console import Console
     from rich.table import Table
+
+    from data import release
 
     console = Console()
     published = release.versions(models)
@@ -104,6 +110,8 @@ def _metric(metric: release.Metric | None) -> str:
 @app.command()
 def show(version: Version = "current", models: Models = DEFAULT) -> None:
     """Print a release's release.json."""
+    from data import release
+
     info = release.read_release(resolve(models, version))
     typer.echo(info.model_dump_json(indent=2))
 
@@ -122,6 +130,8 @@ def verify(
     models: Models = DEFAULT,
 ) -> None:
     """Compare every file with its checksum; exit code 6 when one differs."""
+    from data import release
+
     folders = [resolve(models, v) for v in versions or map(str, release.versions(models))]
     if not folders:
         raise ReleaseError(f"{models} holds no release.", "Name another directory: --models DIR.")
@@ -142,6 +152,8 @@ def verify(
 @app.command()
 def promote(version: Version, models: Models = DEFAULT) -> None:
     """Make readers use a release; "latest" makes them follow the newest again."""
+    from data import release
+
     folder = resolve(models, version)
     release.verify(folder)
     release.pin(models, None if version == "latest" else int(folder.name))
@@ -152,6 +164,8 @@ def promote(version: Version, models: Models = DEFAULT) -> None:
 @app.command()
 def rollback(models: Models = DEFAULT) -> None:
     """Pin the newest sound release that is older than the current one."""
+    from data import release
+
     current = int(release.current_release(models).name)
     skipped = []
     for version in reversed([v for v in release.versions(models) if v < current]):
@@ -178,6 +192,8 @@ def prune(
     models: Models = DEFAULT,
 ) -> None:
     """Remove old releases; never the one that readers use, nor a newer one."""
+    from data import release
+
     published = release.versions(models)
     if not published:
         typer.echo("Nothing to remove.")
@@ -239,6 +255,7 @@ def reproduce(
     """
     import time
 
+    from data import release
     from pipeline import reproduce as again
     from pipeline.console import quiet
 

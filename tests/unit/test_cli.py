@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-HEAVY = ("numpy", "pandas", "tensorflow", "apache_beam", "tfx", "keras", "onnxruntime", "requests")
+HEAVY = (
+    *("numpy", "pandas", "tensorflow", "apache_beam", "tfx", "keras", "onnxruntime"),
+    *("requests", "pydantic", "yaml"),
+)
 
 
 def genq(*arguments: str) -> subprocess.CompletedProcess[str]:
