@@ -11,8 +11,10 @@ help:  ## show this list
 run: $(READY)  ## run the whole pipeline on a synthetic data set; ARGS='--preset celeba' for others
 	@.venv/bin/genq run $(ARGS)
 
-test: $(READY)  ## run all tests; ARGS='tests/unit' for some
-	@.venv/bin/python -m pytest $(ARGS)
+# A file's tests stay together: they share what is slow to make. A worker takes up to 3 GB.
+WORKERS ?= 2
+test: $(READY)  ## run all tests, in two processes; ARGS='tests/unit' for some, WORKERS=0 for one
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(READY)  ## formatting, lint, types, dependency direction
 	@.venv/bin/ruff format --check .

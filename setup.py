@@ -59,6 +59,7 @@ DEV = [
     "playwright",
     "pytest",
     "pytest-timeout",
+    "pytest-xdist",
     "ruff",
     "statsmodels",
     "schemathesis",
