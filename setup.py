@@ -29,6 +29,8 @@ PIPELINE = [
     "scikit-learn",
     "tensorboard",
     "werkzeug",
+    # Facets, which TFDV otherwise fetches from the network.
+    "witwidget",
 ]
 # The application; brings no TensorFlow (tests/e2e/test_serving_install.py holds it to that).
 FACES = ["joblib", "lz4", "mtcnn==1.0.0", "numpy", "onnx", "onnxruntime"]

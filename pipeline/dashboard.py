@@ -20,7 +20,7 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 
 from components.evaluation_report.artifacts import MODEL_CARD_HTML
-from components.evaluation_report.render import page
+from components.evaluation_report.pages import page
 from data.errors import ConfigError, GenqError
 from pipeline.reports import write_report
 from pipeline.runs import Run, connect, decide, find, list_runs
@@ -34,6 +34,11 @@ ROUTES = Map(
         Rule("/compare", endpoint="compare", methods=["GET"]),
         Rule("/runs/<run_id>/", endpoint="report", methods=["GET"]),
         Rule("/runs/<run_id>/model_card.html", endpoint="card", methods=["GET"]),
+        Rule(
+            "/runs/<run_id>/<any('tfma.html', 'facets.html'):name>",
+            endpoint="view",
+            methods=["GET"],
+        ),
         Rule("/runs/<run_id>/decide", endpoint="decide", methods=["POST"]),
     ]
 )
@@ -103,9 +108,18 @@ class Dashboard:
         return self._written(run, runs, other)
 
     def _written(self, run: Run, runs: list[Run], other: Run | None = None) -> Response:
-        """Renders into WORKDIR/reports, as `genq report` does, and sends the page."""
+        return _html(self._write(run, runs, other).read_text())
+
+    def _write(self, run: Run, runs: list[Run], other: Run | None = None) -> Path:
+        """Renders into WORKDIR/reports, as `genq report` does; returns the report."""
         name = run.id.replace(":", "") + ("-compared" if other else "")
-        return _html(write_report(run, runs, self._workdir / "reports" / name, other).read_text())
+        return write_report(run, runs, self._workdir / "reports" / name, other)
+
+    def _view(self, request: Request, run_id: str, name: str) -> Response:
+        """One of the pages beside the report."""
+        runs = self._runs()
+        file = self._write(find(runs, run_id), runs).with_name(name)
+        return _html(file.read_text()) if file.exists() else Response("There is none.", 404)
 
     def _card(self, request: Request, run_id: str) -> Response:
         run = find(self._runs(), run_id)

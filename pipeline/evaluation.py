@@ -40,7 +40,11 @@ AT_HALF: Final = (
     "Specificity",
 )
 CURVES: Final = ("AUCPrecisionRecall",)
-PLOTS: Final = ("ConfusionMatrixPlot", "CalibrationPlot")
+# TFMA's 1,000 each would be half a megabyte a slice; the page of all slices has to be opened.
+PLOTS: Final = {
+    "ConfusionMatrixPlot": '"num_thresholds": 200',
+    "CalibrationPlot": '"num_buckets": 100',
+}
 CALIBRATION: Final = ("Calibration", "MeanLabel", "MeanPrediction")
 
 
@@ -62,7 +66,7 @@ def eval_config(config: EvaluationConfig) -> config_pb2.EvalConfig:
         *_named(CURVES),
         *_named(CALIBRATION),
         *_named(("ConfusionMatrixAtThresholds",), f'"thresholds": {thresholds}'),
-        *_named(PLOTS),
+        *(metric for name, size in PLOTS.items() for metric in _named((name,), size)),
     ]
     return config_pb2.EvalConfig(
         model_specs=[

@@ -45,8 +45,17 @@ def write_report(run: Run, runs: list[Run], folder: Path, other: Run | None = No
       DataError: if the run's predictions were removed.
     """
     uris = {name: run.outputs[key].uri for name, key in INPUTS.items() if key in run.outputs}
+    found = folders(uris)
+    if other:
+        # A page of two runs; TFMA's view is of one, and stands beside that one's report.
+        found.pop("evaluation", None)
     sources = Sources(
-        **folders(uris),
+        **found,
+        evaluations=tuple(
+            (each.id, Path(each.outputs[INPUTS["evaluation"]].uri))
+            for each in runs
+            if INPUTS["evaluation"] in each.outputs
+        ),
         blessed=run.blessed,
         title=run.properties["title"],
         run=run.id,

@@ -4,6 +4,8 @@ A folder with:
 
 - `report.html`: one file, which needs neither network nor server
 - `model_card.html`, `model_card.md`: what goes with the model wherever it goes
+- `tfma.html`: TFMA's own views of what its Evaluator wrote; links to the report and back
+- `facets.html`: Facets' overview of the statistics
 - `metrics.json`: the same figures for programs; metrics, slices and confusion matrices with n and
   interval
 """
@@ -14,6 +16,8 @@ REPORT = "report.html"
 MODEL_CARD_HTML = "model_card.html"
 MODEL_CARD_MD = "model_card.md"
 METRICS = "metrics.json"
+TFMA = "tfma.html"
+FACETS = "facets.html"
 
 
 class EvaluationReport(Artifact):  # type: ignore[misc]  # TFX ships no types

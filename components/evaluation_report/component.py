@@ -91,6 +91,7 @@ def folders(uris: dict[str, str]) -> dict[str, Any]:
     )
     found: dict[str, Any] = {name: Path(uris[name]) for name in names if name in uris}
     if "evaluation" in uris:
+        found["evaluation"] = Path(uris["evaluation"])
         found["evaluator_failures"] = validation_failures(Path(uris["evaluation"]))
     if "examples" in uris:
         found["test_files"] = (f"{uris['examples']}/Split-{SPLIT}/*",)
@@ -133,7 +134,7 @@ class EvaluationReportSpec(component_spec.ComponentSpec):  # type: ignore[misc]
 
 
 class EvaluationReporter(base_component.BaseComponent):  # type: ignore[misc]
-    """Writes report.html, model_card.html, model_card.md and metrics.json.
+    """Writes report.html, tfma.html, model_card.html, model_card.md and metrics.json.
 
     Args:
       predictions: from model-scorer.

@@ -55,6 +55,8 @@ class Sources:
       lineage: rows of (node, artifact, where).
       history: earlier runs and this one, oldest first; see pipeline/runs.py.
       decisions: reviewers' decisions about the model.
+      evaluation: what TFX's Evaluator wrote, for TFMA's own views.
+      evaluations: (run, the same) of earlier runs and this one, oldest first.
       other: content of another run's metrics.json to compare with, and its name.
     """
 
@@ -79,7 +81,8 @@ class Sources:
     decisions: tuple[dict[str, Any], ...] = ()
     other: Mapping[str, Any] | None = None
     other_name: str = ""
-    links: tuple[tuple[str, str], ...] = ()
+    evaluation: Path | None = None
+    evaluations: tuple[tuple[str, Path], ...] = ()
 
 
 @dataclass(frozen=True)

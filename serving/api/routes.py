@@ -207,6 +207,13 @@ async def report(request: Request) -> Response:
     return _document(path, "text/html; charset=utf-8")
 
 
+@v1.get("/{view}.html", response_class=Response, include_in_schema=False)
+async def report_view(request: Request, view: Literal["tfma", "facets"]) -> Response:
+    """A page that the report links to, by the name that it has beside the report."""
+    path = _active(state_of(request)).directory / "report" / f"{view}.html"
+    return _document(path, "text/html; charset=utf-8")
+
+
 @v1.get("/drift", responses=errors(401, 429, 503), summary="Served faces against training images")
 async def drift_now(request: Request) -> list[schemas.DriftRow]:
     """How far the faces served so far are from what the model was trained on."""

@@ -125,6 +125,7 @@ def write_release(
     (staged / "release.json").write_text(release.model_dump_json(indent=1))
     (staged / "model_card.html").write_text("<!doctype html><title>Card</title><h1>Model card</h1>")
     (staged / "model_card.md").write_text("# Model card\n")
+    (staged / "report" / "tfma.html").write_text("<!doctype html><h1>Views</h1>")
     (staged / "report" / "report.html").write_text(
         "<!doctype html><title>Report</title><h1>Report</h1>"
     )

@@ -134,10 +134,14 @@ def test_the_dashboard_shows_runs_and_stores_decisions(workplace: Workplace) -> 
     assert all(r.id.replace("+", "&#43;") in shown.text or r.id in shown.text for r in runs)
     assert client.get(f"/runs/{runs[0].id}/", base_url=base).text.startswith("<!DOCTYPE html>")
     assert "Model card" in client.get(f"/runs/{runs[0].id}/model_card.html", base_url=base).text
+    for name, element in (("tfma.html", "tfma-nb-plot"), ("facets.html", "facets-overview")):
+        assert f'href="{name}"' in client.get(f"/runs/{runs[0].id}/", base_url=base).text
+        assert element in client.get(f"/runs/{runs[0].id}/{name}", base_url=base).text
     compared = client.get(
         "/compare", base_url=base, query_string={"run": runs[1].id, "other": runs[0].id}
     )
     assert compared.status_code == 200
+    assert "tfma.html" not in compared.text
     assert client.get("/runs/1999/", base_url=base).status_code == 404
     assert client.get("/", base_url="http://evil.example/").status_code == 400
 

@@ -85,6 +85,9 @@ def test_the_model_and_its_papers(client: httpx.Client) -> None:
     assert "Model card" in card.text and "sandbox" in card.headers["content-security-policy"]
     assert client.get("/v1/model-card?format=md").text.startswith("# Model card")
     assert "Report" in client.get("/v1/report").text
+    view = client.get("/v1/tfma.html")
+    assert "Views" in view.text and "sandbox" in view.headers["content-security-policy"]
+    assert client.get("/v1/facets.html").status_code == 404, "this release has none"
     onnx = client.get("/v1/model/onnx/int8")
     assert onnx.headers["etag"].strip('"') == model["release"]["variants"][1]["sha256"]
     assert client.get("/v1/model/onnx/float16").status_code == 404

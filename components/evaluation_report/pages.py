@@ -1,0 +1,129 @@
+"""How pages are made: templates, filters, and a policy that names what may run.
+
+In: a template and its values. Out: one HTML text. A page's only scripts and its stylesheet are
+inlined and named by their hashes in its Content Security Policy; everything else is forbidden:
+`default-src 'none'`. So it shows the same on a laptop without network, in a mail attachment and on
+an internal server, and cannot send anything anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from components.evaluation.gaps import STATUSES
+from components.evaluation.metrics import METRICS, Measured
+from components.evaluation_report import charts
+from data import contract
+
+_HERE: Final = Path(__file__).parent
+_DASH: Final = "\N{EN DASH}"
+_MINUS: Final = "\N{MINUS SIGN}"
+
+
+def environment() -> jinja2.Environment:
+    """Returns the templates, with the filters that they use; everything is escaped by default."""
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=jinja2.select_autoescape(default_for_string=True, default=True),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters.update(
+        rate=rate,
+        bounds=bounds,
+        signed=signed,
+        label=slice_label,
+        count=lambda n: f"{n:,}",
+        interval=_interval,
+        tojson_script=_tojson_script,
+    )
+    env.globals.update(METRICS=METRICS, STATUSES=STATUSES, LABELS=contract.LABELS)
+    return env
+
+
+def page(template: str, *, form_action: str = "'none'", **values: Any) -> str:
+    """Renders a template with style, script and the policy that admits just these."""
+    style = static("report.css")
+    script = static("report.js")
+    policy = (
+        f"default-src 'none'; style-src {source(style)}; script-src {source(script)}; "
+        f"img-src data:; base-uri 'none'; form-action {form_action}"
+    )
+    return (
+        environment()
+        .get_template(template)
+        .render(style=Markup(style), script=Markup(script), policy=policy, **values)
+    )
+
+
+def static(name: str) -> str:
+    """Returns a file of the folder `static`."""
+    return (_HERE / "static" / name).read_text(encoding="utf-8")
+
+
+def source(text: str) -> str:
+    """Returns the hash by which a Content Security Policy names an inline text (CSP level 2)."""
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+def rate(value: float | None, digits: int = 3) -> str:
+    """0.91234 -> "0.912"; a dash for what is not defined."""
+    return _DASH if value is None or value != value else f"{value:.{digits}f}"
+
+
+def bounds(measured: Measured | None) -> str:
+    """Returns "low to high"."""
+    return "" if measured is None else f"{measured.low:.3f} to {measured.high:.3f}"
+
+
+def signed(value: float | None) -> str:
+    """0.0123 -> "+0.012"; a true minus sign, so that digits align."""
+    if value is None or value != value:
+        return _DASH
+    return f"{value:+.3f}".replace("-", _MINUS)
+
+
+def slice_label(name: str) -> str:
+    """ "Wearing_Hat=1, Male=0" -> "Wearing Hat · not Male"; "male (Bald=1)" -> "male (Bald)"."""
+    head, bracket, rest = name.partition(" (")
+    if bracket:
+        return f"{head} ({slice_label(rest.rstrip(')'))})"
+    parts = []
+    for part in name.split(", "):
+        feature, equals, value = part.partition("=")
+        shown = feature.replace("_band", "").replace("_", " ")
+        if not equals:
+            parts.append(shown)
+        elif value in ("0", "1"):
+            parts.append(shown if value == "1" else f"not {shown}")
+        else:
+            parts.append(f"{shown}: {value}")
+    return " · ".join(parts)
+
+
+def _interval(
+    measured: Any, axis: tuple[float, float], marks: tuple[float, ...] = (), style: str = "a"
+) -> Markup:
+    if measured is None:
+        return Markup("")
+    # Measured by this process, or read from a verdict.
+    found = measured if isinstance(measured, dict) else vars(measured)
+    svg = charts.interval(
+        found["value"], found["low"], found["high"], axis=axis, marks=marks, style=style
+    )
+    return Markup(svg)  # numbers only
+
+
+def _tojson_script(value: Any) -> Markup:
+    """Returns JSON that cannot end its script element."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c"))
