@@ -1,4 +1,7 @@
-"""What training learns is in the images: two controls that must fail, one that must not."""
+"""What training learns is in the images and labels, and what goes wrong there is found.
+
+Two controls that must fail, one that must not; and an unfairness that is planted in the labels.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -7,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from scored import fingerprints, predictions
 
+from components.evaluation.config import EvaluationConfig
+from components.fairness_gate import judge
+from components.trainer import preprocessing
 from components.trainer.config import TrainerConfig
 from components.trainer.images import LabelledImages
 from components.trainer.model import build
 from components.trainer.run_fn import Training
 from components.trainer.training_state import TrainingState
+from data import contract
 
 Pictures = list[np.ndarray]
 HEAD_EPOCHS = 12
@@ -25,12 +33,15 @@ def pictures(picture: Callable[[int, int], np.ndarray]) -> Pictures:
 
 
 @pytest.fixture(scope="module")
-def val_accuracy(
+def train(
     tmp_path_factory: pytest.TempPathFactory,
     weights_file: Path,
     encode: Callable[[np.ndarray], bytes],
-) -> Callable[[Pictures, np.ndarray], float]:
-    """Returns a function that trains a head on 96 pictures and judges it on the other 64."""
+) -> Callable[..., tuple[float, np.ndarray]]:
+    """Returns a function that trains a head on the first pictures and judges it on the others.
+
+    It returns the accuracy on those, and p_male of each.
+    """
     folder = tmp_path_factory.mktemp("controls")
     config = TrainerConfig(
         image_size_px=75,
@@ -44,40 +55,70 @@ def val_accuracy(
         precision="float32",
     )
 
-    def train(pictures: Pictures, labels: np.ndarray) -> float:
+    def train(pictures: Pictures, labels: np.ndarray, first: int = 96) -> tuple[float, np.ndarray]:
         def split(part: slice) -> LabelledImages:
             encoded = [encode(p) for p in pictures[part]]
             digests = tuple(hashlib.sha256(e).digest() for e in encoded)
             return LabelledImages(tf.constant(encoded), labels[part].astype(np.float32), digests)
 
-        state = TrainingState()
+        state, model = TrainingState(), build(config)
+        val = split(slice(first, None))
         training = Training(
-            config,
-            build(config),
-            split(slice(96)),
-            split(slice(96, None)),
-            folder,
-            tf.distribute.get_strategy(),
+            config, model, split(slice(first)), val, folder, tf.distribute.get_strategy()
         )
         training.fit(state, folder / "state.npz", folder)
         (folder / "state.npz").unlink()
-        return state.history[-1].val_accuracy
+        images = tf.stack([tf.io.decode_jpeg(e) for e in val.encoded])
+        logits = model.predict(
+            preprocessing.resize_and_scale(images, config.image_size_px), verbose=0
+        )
+        return state.history[-1].val_accuracy, tf.sigmoid(logits).numpy().ravel()
 
     return train
 
 
 def test_true_images_are_learnt_shuffled_labels_are_not_and_permuted_pixels_far_less(
-    pictures: Pictures, val_accuracy: Callable[[Pictures, np.ndarray], float]
+    pictures: Pictures, train: Callable[..., tuple[float, np.ndarray]]
 ) -> None:
     """Above 0.9; between 0.3 and 0.7, chance on 64 images being 0.5 ± 0.19 (3 s.d.); 0.15 below."""
     labels = np.arange(len(pictures)) % 2
     rng = np.random.default_rng(0)
-    true = val_accuracy(pictures, labels)
+    true, _ = train(pictures, labels)
     shuffled_labels = labels.copy()
     rng.shuffle(shuffled_labels[:96])
-    shuffled = val_accuracy(pictures, shuffled_labels)
+    shuffled, _ = train(pictures, shuffled_labels)
     permuted_pictures = [rng.permutation(p.reshape(-1, 3)).reshape(p.shape) for p in pictures]
-    permuted = val_accuracy(permuted_pictures, labels)
+    permuted, _ = train(permuted_pictures, labels)
     assert true > 0.9
     assert 0.3 < shuffled < 0.7
     assert permuted < true - 0.15
+
+
+def test_labels_flipped_in_one_slice_of_training_stop_the_release(
+    picture: Callable[[int, int], np.ndarray], train: Callable[..., tuple[float, np.ndarray]]
+) -> None:
+    """People with hats (tinted stripes) got the other label: the gate names them, and only them.
+
+    The same network on the true labels passes.
+    """
+    train_pictures, n = 240, 640
+    labels = np.arange(n) % 2
+    hats = np.arange(n) // 2 % 2
+    pictures = [picture(2000 + i, labels[i]) for i in range(n)]
+    for i in np.flatnonzero(hats):
+        pictures[i][..., 2] //= 4
+    flipped = np.where((np.arange(n) < train_pictures) & (hats == 1), 1 - labels, labels)
+    outcomes = {}
+    for name, taught in (("true", labels), ("flipped", flipped)):
+        _, p_male = train(pictures, taught, first=train_pictures)
+        rows = predictions(n - train_pictures)
+        rows[contract.LABEL_ATTRIBUTE] = rows[contract.LABEL] = labels[train_pictures:]
+        rows["Wearing_Hat"] = hats[train_pictures:]
+        rows[contract.P_MALE] = p_male
+        rows[contract.UNCERTAIN] = False
+        outcomes[name] = judge(rows, fingerprints(rows), EvaluationConfig())
+    assert outcomes["true"].outcome == "passed", outcomes["true"].reasons
+    assert outcomes["flipped"].outcome == "blocked"
+    exceeding = {g.a for g in outcomes["flipped"].gaps if g.status == "exceeds"}
+    assert "Wearing_Hat=1" in exceeding
+    assert all("Hat" in a or "Male" in a for a in exceeding), exceeding
