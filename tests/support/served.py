@@ -111,6 +111,10 @@ def write_release(
                     name="Young=0, Male=0", accuracy=Metric(value=0.85, low=0.8, high=0.89, n=200)
                 ),
                 SliceMetrics(
+                    name="sharpness_band=low",
+                    accuracy=Metric(value=0.92, low=0.89, high=0.94, n=300),
+                ),
+                SliceMetrics(
                     name="Young=1", accuracy=Metric(value=0.96, low=0.94, high=0.97, n=700)
                 ),
             ),

@@ -251,6 +251,7 @@ def test_the_model_page_shows_for_whom_it_is_wrong(page: Page) -> None:
     expect(rows.nth(1)).to_contain_text("not Young, female")
     expect(rows.nth(1)).to_contain_text("15.0")
     expect(rows.nth(1)).to_contain_text("11.0 \N{EN DASH} 20.0")
+    expect(rows.nth(2)).to_contain_text("Sharpness: low")
     card = page.frame_locator("iframe")
     expect(card.get_by_role("heading", name="Model card")).to_be_visible()
     page.get_by_role("link", name="Open the evaluation report").click()

@@ -88,13 +88,15 @@ export function ModelPage() {
   );
 }
 
-/** "Young=0, Male=1" in words; attributes keep CelebA's English names. */
+/** "Young=0, sharpness_band=high" in words; attributes keep CelebA's English names. */
 function groupName(name: string, t: Texts): string {
   return name
     .split(", ")
     .map((part) => {
       const [attribute = part, value] = part.split("=");
       if (attribute === "Male") return value === "1" ? t.wordMale : t.wordFemale;
+      const quality = t.qualities[attribute];
+      if (quality) return `${quality}: ${t.bands[value ?? ""] ?? value}`;
       const text = attribute.replaceAll("_", " ");
       return value === "0" ? t.not(text) : value === "1" || value === undefined ? text : part;
     })
