@@ -122,6 +122,8 @@ LABEL: Final = "label"
 """int64, (batch,): index into LABELS, p_male >= 0.5."""
 UNCERTAIN: Final = "uncertain"
 """bool, (batch,): p_male lies in the band in which the model abstains."""
+EMBEDDING: Final = "embedding"
+"""float32, (batch, 2048): the pooled output of the backbone, what the head sees."""
 
 # --- Signatures of the SavedModel ----------------------------------------------------------------
 
@@ -131,3 +133,5 @@ SIGNATURE_EXAMPLES: Final = "serving_examples"
 """Input `examples`: string, (batch,): serialized tf.train.Example. What TFMA calls."""
 SIGNATURE_PIXELS: Final = "serving_pixels"
 """Input `image`: uint8, (batch, height, width, 3), any height and width. What becomes ONNX."""
+SIGNATURE_EMBEDDING: Final = "embed_examples"
+"""As SIGNATURE_EXAMPLES, with EMBEDDING among the outputs of the same pass."""

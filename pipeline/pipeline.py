@@ -106,6 +106,7 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
         model=trainer.outputs["model"],
         baseline_model=baseline.output,
         detector_crops=config.evaluation.detector_crops,
+        embeddings=config.evaluation.embeddings,
     ).with_id("model-scorer")
 
     evaluator = tfx.components.Evaluator(

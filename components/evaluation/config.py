@@ -112,6 +112,8 @@ class EvaluationConfig:
       confidence: of every interval.
       detector_crops: score the test images a second time, cut out of themselves by the
         application's face detector: what detector and alignment cost in service.
+      embeddings: keep, beside the predictions, what the head sees of each image: 2,048 numbers,
+        8 kB an image, of the same forward pass.
       bootstrap_replicates: for AUC, average precision, calibration error and their differences.
     """
 
@@ -125,6 +127,7 @@ class EvaluationConfig:
     min_slice_examples: int = 100
     confidence: float = 0.95
     detector_crops: bool = False
+    embeddings: bool = False
     bootstrap_replicates: int = 500
     seed: int = 0
     gallery_images: int = 24

@@ -82,8 +82,10 @@ def _load(evaluation: Path) -> Any | None:
     if not list(evaluation.glob("metrics*")):
         return None
     results = tfma.load_eval_results([str(evaluation)]).get_results()
-    # The Evaluator's configuration names the candidate first.
-    return results[0] if results else None
+    if len(results) < 2:
+        return results[0] if results else None
+    [name] = (spec.name for spec in results[0].config.model_specs if not spec.is_baseline)
+    return tfma.load_eval_result(str(evaluation), model_name=name)
 
 
 def _slices(result: Any) -> dict[str, list[dict[str, Any]]]:

@@ -78,8 +78,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         scratch = f"{uri}/unfinished"
         fileio.makedirs(scratch)
         crops = bool(exec_properties.get("detector_crops"))
-        passes = self._run(examples, splits, scored, paths, scratch, detector_crops=crops)
-        rows = _read(scratch, "scored", table.SCHEMA)
+        embeddings = bool(exec_properties.get("embeddings"))
+        schema = table.SCHEMA.append(table.EMBEDDING_FIELD) if embeddings else table.SCHEMA
+        passes = self._run(
+            examples, splits, scored, paths, scratch, schema=schema, detector_crops=crops
+        )
+        rows = _read(scratch, "scored", schema)
+        if embeddings:
+            keys = [table.SPLIT, contract.IMAGE_ID]
+            _write(rows.select([*keys, contract.EMBEDDING]), f"{uri}/{table.EMBEDDINGS}")
+            rows = rows.drop_columns(contract.EMBEDDING)
         others = _read(scratch, "fingerprint", table.FINGERPRINT_SCHEMA)
         fingerprints = pa.concat_tables([others, rows.select(others.column_names)])
         _write(rows, f"{uri}/{table.PREDICTIONS}")
@@ -112,9 +120,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         paths: dict[str, str],
         scratch: str,
         *,
+        schema: pa.Schema,
         detector_crops: bool,
     ) -> dict[str, int]:
         """Writes Parquet shards below `scratch`; returns the forward passes of each model."""
+        embeddings = contract.EMBEDDING in schema.names
         shared = Shared()
         with self._make_beam_pipeline() as pipeline:
             for split in splits:
@@ -144,11 +154,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
                     | f"Score[{split}]"
                     >> beam.ParDo(
                         scoring.Score(
-                            split, paths, shared, detector_crops=detector_crops and split == "test"
+                            split,
+                            paths,
+                            shared,
+                            detector_crops=detector_crops and split == "test",
+                            embeddings=embeddings,
                         )
                     )
                     | f"WriteRows[{split}]"
-                    >> parquetio.WriteToParquet(f"{scratch}/scored-{split}", table.SCHEMA)
+                    >> parquetio.WriteToParquet(f"{scratch}/scored-{split}", schema)
                 )
         counters = pipeline.result.metrics().query(
             MetricsFilter().with_namespace(scoring.NAMESPACE)
@@ -226,6 +240,7 @@ class ModelScorerSpec(component_spec.ComponentSpec):  # type: ignore[misc]
     PARAMETERS = {  # noqa: RUF012  # as TFX declares it
         "splits": component_spec.ExecutionParameter(type=str),
         "detector_crops": component_spec.ExecutionParameter(type=int),
+        "embeddings": component_spec.ExecutionParameter(type=int),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -250,6 +265,7 @@ class ModelScorer(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
       baseline_model: the latest blessed model; may resolve to nothing.
       detector_crops: score `test` a second time on the faces that the application's detector cuts
         out of the images.
+      embeddings: keep what the candidate's head sees of each scored image.
       splits: to score, as far as they are there; test_natural always is. Of the others only
         fingerprints are taken.
 
@@ -267,6 +283,7 @@ class ModelScorer(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
         baseline_model: BaseChannel | None = None,
         splits: Sequence[str] = SPLITS,
         detector_crops: bool = False,
+        embeddings: bool = False,
     ) -> None:
         if not splits:
             raise ConfigError("ModelScorer's `splits` is empty; name one of train, val, test.")
@@ -277,6 +294,7 @@ class ModelScorer(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
                 baseline_model=baseline_model,
                 splits=json.dumps(list(splits)),
                 detector_crops=int(detector_crops),
+                embeddings=int(embeddings),
                 code=code_digest(
                     "components.predictions", "data.images", "data.faces", "data.contract"
                 ),

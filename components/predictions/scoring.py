@@ -48,9 +48,10 @@ class ScoredModel:
         self._model = tf.saved_model.load(path)
         self._path = path
 
-    def answer(self, serialized: Sequence[bytes]) -> Mapping[str, Any]:
-        """Answers serialized tf.train.Examples."""
-        return self._call(contract.SIGNATURE_EXAMPLES, examples=tf.constant(serialized, tf.string))
+    def answer(self, serialized: Sequence[bytes], *, embeddings: bool = False) -> Mapping[str, Any]:
+        """Answers serialized tf.train.Examples; with what the head sees, if that is asked for."""
+        signature = contract.SIGNATURE_EMBEDDING if embeddings else contract.SIGNATURE_EXAMPLES
+        return self._call(signature, examples=tf.constant(serialized, tf.string))
 
     def answer_images(self, encoded: Sequence[bytes]) -> Mapping[str, Any]:
         """Answers encoded images, JPEG or PNG."""
@@ -92,15 +93,23 @@ class Score(beam.DoFn):  # type: ignore[misc]  # Beam ships no types for it
       paths: CANDIDATE and, if there is one, BASELINE -> folder of the SavedModel.
       shared: by which workers of a process share the loaded models.
       detector_crops: whether the candidate also answers about detector crops.
+      embeddings: whether rows hold the candidate's embedding.
     """
 
     def __init__(
-        self, split: str, paths: Mapping[str, str], shared: Shared, *, detector_crops: bool = False
+        self,
+        split: str,
+        paths: Mapping[str, str],
+        shared: Shared,
+        *,
+        detector_crops: bool = False,
+        embeddings: bool = False,
     ) -> None:
         self._split = split
         self._paths = dict(paths)
         self._shared = shared
         self._detector_crops = detector_crops
+        self._embeddings = embeddings
         self._passes = {
             name: Metrics.counter(NAMESPACE, f"{name}_forward_passes")
             for name in (*paths, DETECTOR)
@@ -117,7 +126,8 @@ class Score(beam.DoFn):  # type: ignore[misc]  # Beam ships no types for it
         """Yields a row for each example."""
         answers = {}
         for name, model in self._models.by_name.items():
-            answers[name] = model.answer(batch)
+            wanted = self._embeddings and name == CANDIDATE
+            answers[name] = model.answer(batch, embeddings=wanted)
             self._passes[name].inc(len(batch))
         rows = [example_row(self._split, serialized) for serialized in batch]
         for number, row in enumerate(rows):
@@ -138,6 +148,8 @@ def add_answer(row: Row, answers: Mapping[str, Mapping[str, Any]], number: int) 
     candidate, baseline = answers[CANDIDATE], answers.get(BASELINE)
     row[contract.P_MALE] = float(candidate[contract.P_MALE][number])
     row[contract.UNCERTAIN] = bool(candidate[contract.UNCERTAIN][number])
+    if contract.EMBEDDING in candidate:
+        row[contract.EMBEDDING] = candidate[contract.EMBEDDING][number]
     row[table.BASELINE_P_MALE] = baseline and float(baseline[contract.P_MALE][number])
     row[table.BASELINE_UNCERTAIN] = baseline and bool(baseline[contract.UNCERTAIN][number])
 

@@ -44,6 +44,8 @@ BANDS: Final = ("low", "middle", "high")
 PREDICTIONS: Final = "predictions.parquet"
 FINGERPRINTS: Final = "fingerprints.parquet"
 """split, image_id, identity and image_sha256 of the examples of all splits, scored or not."""
+EMBEDDINGS: Final = "embeddings.parquet"
+"""split, image_id and the candidate's embedding, where that was asked for."""
 SCORING: Final = "scoring.json"
 """Which models scored which splits, in how many forward passes; edges of the bands."""
 
@@ -76,6 +78,7 @@ FINGERPRINT_SCHEMA: Final = pa.schema(
         pa.field(SHA256, pa.string()),
     ]
 )
+EMBEDDING_FIELD: Final = pa.field(contract.EMBEDDING, pa.list_(pa.float32()))
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,27 @@ def load_fingerprints(folder: str | Path) -> pd.DataFrame:
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read: {error}.", "Run the pipeline again.") from error
     return table
+
+
+def load_embeddings(folder: str | Path) -> pd.DataFrame:
+    """Returns what the candidate's head saw of each image: index (split, image_id), 2048 columns.
+
+    Raises:
+      DataError: if the file is missing or damaged.
+    """
+    path = Path(folder) / EMBEDDINGS
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: cannot be read: {error}.",
+            "Embeddings are kept where they are asked for: --set evaluation.embeddings=true.",
+        ) from error
+    values = np.stack(table[contract.EMBEDDING].to_numpy(zero_copy_only=False))
+    return pd.DataFrame(
+        values,
+        index=table.select([SPLIT, contract.IMAGE_ID]).to_pandas().pipe(pd.MultiIndex.from_frame),
+    )
 
 
 def band_edges(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What the exported SavedModel offers: three ways in, the same three numbers out.
+"""What the exported SavedModel offers: three ways in, the same three numbers out; and embeddings.
 
 In: a trained network and its calibration. Out: a tf.Module with the signatures that data.contract
 names. Preprocessing is inside; a consumer hands over bytes, examples or pixels and nothing else.
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from components.trainer import preprocessing
 from components.trainer.calibration import Calibration
+from components.trainer.model import POOLED, tensor_at
 from data import contract
 
 
@@ -22,13 +23,18 @@ class ServingModule(tf.Module):  # type: ignore[misc]  # TensorFlow ships no typ
         super().__init__(name="genq")
         self._size_px = int(model.input_shape[1])
         self._model = model
+        self._with_embedding = keras.Model(model.input, [model.output, tensor_at(model, POOLED)])
         # Tracked by the module, so that the variables go into the SavedModel.
         self._weights = list(model.variables)
         self._calibration = calibration
 
     def _answers(self, scaled: tf.Tensor) -> dict[str, tf.Tensor]:
         """float32 (batch, size, size, 3) -> the three outputs of data.contract, each (batch,)."""
-        logits = tf.cast(self._model(scaled, training=False), tf.float32)[:, 0]
+        return self._answer(self._model(scaled, training=False))
+
+    def _answer(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """(batch, 1) -> the three outputs."""
+        logits = tf.cast(logits, tf.float32)[:, 0]
         p_male = tf.sigmoid(logits / self._calibration.temperature)
         certainty = tf.abs(p_male - 0.5)
         return {
@@ -47,14 +53,24 @@ class ServingModule(tf.Module):  # type: ignore[misc]  # TensorFlow ships no typ
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "examples")])  # type: ignore[untyped-decorator]
     def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized tf.train.Example, string (batch,)."""
+        return self._answers(self._scaled(examples))
+
+    def _scaled(self, examples: tf.Tensor) -> tf.Tensor:
+        """Serialized tf.train.Example -> float32 (batch, size, size, 3)."""
         image = {contract.IMAGE: preprocessing.EXAMPLE_FEATURES[contract.IMAGE]}
         parsed = tf.io.parse_example(examples, image)
-        return self._answers(preprocessing.decode_batch(parsed[contract.IMAGE], self._size_px))
+        return preprocessing.decode_batch(parsed[contract.IMAGE], self._size_px)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])  # type: ignore[untyped-decorator]
     def pixels(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """uint8 (batch, height, width, 3), RGB."""
         return self._answers(preprocessing.resize_and_scale(image, self._size_px))
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "examples")])  # type: ignore[untyped-decorator]
+    def embedding(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized tf.train.Example, string (batch,): the outputs and what the head sees."""
+        logits, embedding = self._with_embedding(self._scaled(examples), training=False)
+        return self._answer(logits) | {contract.EMBEDDING: tf.cast(embedding, tf.float32)}
 
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:
         """Signature name -> tf.function."""
@@ -62,6 +78,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]  # TensorFlow ships no typ
             contract.SIGNATURE_ENCODED: self.encoded,
             contract.SIGNATURE_EXAMPLES: self.examples,
             contract.SIGNATURE_PIXELS: self.pixels,
+            contract.SIGNATURE_EMBEDDING: self.embedding,
         }
 
 

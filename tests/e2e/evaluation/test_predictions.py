@@ -1,6 +1,7 @@
 """The scorer and TFMA on its output, as TFX runs them, with a network that counts its calls."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
 import tensorflow_model_analysis as tfma  # isort: skip  # after tfx
+from components.evaluation_report import tfma_view
 from components.example_gen.encoding import encode_example, features
 from components.predictions import table
 from components.predictions.artifacts import Predictions
@@ -65,12 +67,20 @@ class Network(tf.Module):
             contract.UNCERTAIN: tf.abs(p_male - 0.5) < 0.05,
         }
 
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "examples")])
+    def embedding(self, examples):
+        """Its p_male, three times."""
+        answers = self.examples(examples)
+        return answers | {contract.EMBEDDING: tf.stack([answers[contract.P_MALE]] * 3, axis=1)}
+
 
 def save(network: Network, folder: Path) -> standard_artifacts.Model:
     path = folder / "Format-Serving"
-    tf.saved_model.save(
-        network, str(path), signatures={contract.SIGNATURE_EXAMPLES: network.examples}
-    )
+    signatures = {
+        contract.SIGNATURE_EXAMPLES: network.examples,
+        contract.SIGNATURE_EMBEDDING: network.embedding,
+    }
+    tf.saved_model.save(network, str(path), signatures=signatures)
     model = standard_artifacts.Model()
     model.uri, model.id = str(folder), 7
     return model
@@ -133,7 +143,7 @@ def models(tmp_path_factory) -> dict:
     return {"folder": folder, **found}
 
 
-def run(out: Path, examples, models, *, baseline=True, splits=("val", "test")):
+def run(out: Path, examples, models, *, baseline=True, splits=("val", "test"), embeddings=0):
     predictions, scored = Predictions(), standard_artifacts.Examples()
     predictions.uri, scored.uri = str(out / "predictions"), str(out / "scored")
     inputs = {"examples": [examples], "model": [models["candidate"]]}
@@ -143,7 +153,7 @@ def run(out: Path, examples, models, *, baseline=True, splits=("val", "test")):
     executor.Do(
         inputs,
         {"predictions": [predictions], "scored_examples": [scored]},
-        {"splits": json.dumps(list(splits))},
+        {"splits": json.dumps(list(splits)), "embeddings": embeddings},
     )
     return predictions, scored
 
@@ -220,6 +230,21 @@ def test_rows_say_what_the_examples_and_the_networks_say(examples, models, score
     assert (abs(found.p_male - 0.5) < 0.05).tolist() == found.uncertain.tolist()
 
 
+def test_embeddings_come_from_the_same_pass(tmp_path, examples, models, scored):
+    """Where they are asked for: one more file, the same predictions, no pass more."""
+    with pytest.raises(DataError, match=r"evaluation\.embeddings=true"):
+        table.load_embeddings(scored[0].uri)
+    before = calls(models, "candidate")
+    predictions, _ = run(tmp_path, examples, models, baseline=False, splits=("test",), embeddings=1)
+    assert calls(models, "candidate") == before + COUNTS["test"]
+    found = table.load_embeddings(predictions.uri)
+    rows = table.load(predictions.uri).split("test")
+    assert found.shape == (COUNTS["test"], 3)
+    assert found.index.tolist() == [("test", image_id) for image_id in rows[contract.IMAGE_ID]]
+    np.testing.assert_array_equal(found.to_numpy(), np.stack([rows.p_male.to_numpy()] * 3, axis=1))
+    assert contract.EMBEDDING not in rows
+
+
 def test_fingerprints_cover_all_splits(scored):
     """Also train, which is not scored."""
     found = table.load_fingerprints(scored[0].uri)
@@ -254,6 +279,11 @@ def test_tfma_on_predictions_is_scikit_learn_and_blesses(tmp_path, models, score
                     average_precision_score(part.label, part[column]), abs=0.02
                 )
         assert {"Male", "Young", "brightness_band", "sharpness_band"} <= seen
+    # The page of TFMA's views shows the candidate.
+    page = tfma_view.page(evaluation, title="", run="")
+    overall = json.loads(re.search(r'id="tfma-data">(.*?)</script>', page).group(1))["slices"]
+    accuracy = overall["overall"][0]["metrics"][""][""]["binary_accuracy"]["doubleValue"]
+    assert accuracy == pytest.approx(((rows.p_male >= 0.5) == rows.label).mean())
 
 
 def test_a_first_run_is_judged_without_a_baseline(tmp_path, examples, models):

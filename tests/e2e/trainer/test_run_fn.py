@@ -67,6 +67,23 @@ def test_three_signatures_give_the_same_answers(
         assert answer[contract.UNCERTAIN].dtype == tf.bool
 
 
+def test_the_embedding_is_what_the_head_sees(
+    two_phase: SimpleNamespace, records: list[bytes]
+) -> None:
+    """The head's own kernel on it gives the answer, which is that of the other signatures."""
+    signatures = two_phase.loaded.signatures
+    found = signatures[contract.SIGNATURE_EMBEDDING](examples=tf.constant(records))
+    plain = signatures[contract.SIGNATURE_EXAMPLES](examples=tf.constant(records))
+    assert found[contract.EMBEDDING].shape == (5, 2048)
+    np.testing.assert_allclose(found[contract.P_MALE], plain[contract.P_MALE], atol=1e-6)
+    *_, kernel, bias = (v for v in two_phase.loaded._weights if v.dtype.is_floating)
+    assert kernel.shape == (2048, 1)
+    report = json.loads((two_phase.run / "calibration.json").read_text())["calibration"]
+    logits = (found[contract.EMBEDDING].numpy() @ kernel.numpy() + bias.numpy())[:, 0]
+    expected = 1 / (1 + np.exp(-logits / report["temperature"]))
+    np.testing.assert_allclose(found[contract.P_MALE], expected, atol=1e-5)
+
+
 def test_what_lies_below_the_cut_is_as_it_was_and_what_lies_above_has_learnt(
     two_phase: SimpleNamespace, weights_file: Path
 ) -> None:
