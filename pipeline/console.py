@@ -16,6 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+JOB_SERVER_LOGGERS = ("apache_beam.utils.subprocess_server", "FlinkJarJobServer")
+"""Flink's job servers end with the process, and say so, after the log is closed."""
+
 
 @contextmanager
 def quiet(log_file: Path, *, verbose: bool) -> Iterator[Console]:
@@ -46,6 +49,8 @@ def quiet(log_file: Path, *, verbose: bool) -> Iterator[Console]:
         os.dup2(stderr_fd, 2)
         for logger, handler in handlers:
             logger.removeHandler(handler)
+        for name in JOB_SERVER_LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         if pump is not None:
             os.close(sink)
             pump.join()

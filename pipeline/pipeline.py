@@ -204,7 +204,7 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
             str(workdir / "metadata.sqlite")
         ),
         enable_cache=True,
-        beam_pipeline_args=list(config.beam_args),
+        beam_pipeline_args=list(config.beam.flags()),
         components=[
             *target.watch(example_gen),
             example_gen,

@@ -169,7 +169,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         )["counters"]
         totals = dict.fromkeys([*paths, *([scoring.DETECTOR] if detector_crops else [])], 0)
         for counter in counters:
-            totals[counter.key.metric.name.removesuffix("_forward_passes")] += counter.committed
+            totals[counter.key.metric.name.removesuffix("_forward_passes")] += counter.result
         return totals
 
 

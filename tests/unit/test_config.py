@@ -3,9 +3,16 @@
 from pathlib import Path
 
 import pytest
+from apache_beam.options.pipeline_options import (
+    FlinkRunnerOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+)
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 from data.errors import ConfigError
-from pipeline.config import PRESETS, load
+from pipeline.config import PRESETS, BeamConfig, load
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -42,6 +49,12 @@ def test_celeba_is_the_seeds_setting() -> None:
         ("trainer: {dropout: much}", "trainer.dropout: found 'much'"),
         ("trainer: {precision: float8}", "trainer.precision: found 'float8'"),
         ("sampling: {total: 101}", "sampling.total is 101; accepted"),
+        ("beam: {runner: storm}", "beam.runner: found 'storm'"),
+        (
+            "beam: {flink_job_server: a.jar}",
+            "beam.flink_job_server is set, and beam.runner is direct",
+        ),
+        ("beam: {parallelism: -1}", "beam.parallelism is -1; accepted: 0 or more"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(tmp_path: Path, content: str, words: str) -> None:
@@ -57,3 +70,20 @@ def test_an_override_without_equals_is_named() -> None:
     """KEY=VALUE is shown as the form."""
     with pytest.raises(ConfigError, match="--set trainer.dropout: expected KEY=VALUE"):
         load("demo", None, ["trainer.dropout"])
+
+
+def test_the_runner_becomes_flags_of_beam() -> None:
+    """The direct runner by its class (Beam sends its name to Prism); Flink with master and jar."""
+    [flag] = BeamConfig().flags()
+    assert flag == f"--runner={FnApiRunner.__module__}.{FnApiRunner.__qualname__}"
+    settings = ["beam.runner=flink", "beam.flink_master=manager:8081", "beam.parallelism=40"]
+    flags = load(
+        "demo", None, [*settings, 'beam.args=["--environment_type=EXTERNAL"]']
+    ).beam.flags()
+    options = PipelineOptions(list(flags))
+    assert options.view_as(StandardOptions).runner == "FlinkRunner"
+    assert options.view_as(FlinkRunnerOptions).flink_master == "manager:8081"
+    assert options.view_as(PortableOptions).environment_type == "EXTERNAL"
+    assert options.get_all_options()["parallelism"] == 40
+    jar = BeamConfig("flink", flink_job_server="a.jar").flags()
+    assert f"--flink_job_server_jar={Path('a.jar').absolute()}" in jar

@@ -1,0 +1,169 @@
+"""Beam on Flink: every Beam node writes what it writes on the direct runner.
+
+Flink is real: its cluster runs inside Beam's job server, a Java process of each job; the workers
+are this process. Where Java, Maven or the job server's parts cannot be had, the tests are skipped.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from tensorflow_metadata.proto.v0 import statistics_pb2
+from tfx.components.evaluator import executor as evaluator
+from tfx.components.statistics_gen import executor as statistics_gen
+from tfx.components.util import examples_utils
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.utils import json_utils, proto_utils
+
+from components.evaluation.config import EvaluationConfig
+from components.example_gen.artifacts import SamplingManifest
+from components.example_gen.component import CelebAExampleGen
+from components.example_gen.executor import Executor as ExampleGenExecutor
+from components.predictions import table
+from components.predictions.artifacts import Predictions
+from components.predictions.component import Executor as ScorerExecutor
+from pipeline.config import BeamConfig
+from pipeline.evaluation import eval_config
+
+ROOT = Path(__file__).parents[2]
+SPLITS = ("train", "val", "test")
+Flags = tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def flink(tmp_path_factory: pytest.TempPathFactory) -> Flags:
+    """Flags of a Beam pipeline on Flink, as the configuration gives them."""
+    jar = tmp_path_factory.mktemp("flink") / "job-server.jar"
+    made = subprocess.run(
+        [ROOT / "scripts/flink-job-server", jar], capture_output=True, text=True, timeout=600
+    )
+    if made.returncode:
+        pytest.skip(f"scripts/flink-job-server: {made.stderr.strip()}")
+    return BeamConfig("flink", parallelism=2, flink_job_server=str(jar)).flags()
+
+
+@pytest.fixture(scope="module")
+def direct() -> Flags:
+    return BeamConfig().flags()
+
+
+def context(executor: type, flags: Flags, out: Path) -> object:
+    # With a setup file named, TFX does not pack itself for remote workers.
+    arguments = [*flags, f"--setup_file={ROOT / 'setup.py'}"]
+    return executor(executor.Context(beam_pipeline_args=arguments, tmp_dir=str(out / "tmp")))
+
+
+def examples_at(folder: Path) -> standard_artifacts.Examples:
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(folder)
+    artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
+    examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    examples_utils.set_file_format(artifact, "tfrecords_gzip")
+    return artifact
+
+
+def test_ingestion_writes_the_same_examples(
+    celeba_tree: Callable[..., Path], direct: Flags, flink: Flags, tmp_path: Path
+) -> None:
+    """As a set; byte for byte."""
+    data = celeba_tree(tmp_path / "data")
+    found = []
+    for name, flags in (("direct", direct), ("flink", flink)):
+        out = tmp_path / name
+        node = CelebAExampleGen(str(data), None, None, 2)
+        examples, manifest = standard_artifacts.Examples(), SamplingManifest()
+        examples.uri, manifest.uri = str(out / "examples"), str(out / "manifest")
+        context(ExampleGenExecutor, flags, out).Do(
+            {}, {"examples": [examples], "manifest": [manifest]}, node.spec.exec_properties
+        )
+        files = sorted(str(f) for f in (out / "examples").glob("Split-*/*"))
+        found.append(sorted(r.numpy() for r in tf.data.TFRecordDataset(files)))
+    assert len(found[0]) > 50
+    assert found[0] == found[1]
+
+
+def test_statistics_are_the_same(
+    examples_dir: Path, direct: Flags, flink: Flags, tmp_path: Path
+) -> None:
+    """TFX's own StatisticsGen: counts, means and deviations of every feature of every split."""
+    found = []
+    for name, flags in (("direct", direct), ("flink", flink)):
+        out = tmp_path / name
+        statistics = standard_artifacts.ExampleStatistics()
+        statistics.uri = str(out / "statistics")
+        context(statistics_gen.Executor, flags, out).Do(
+            {"examples": [examples_at(examples_dir)]},
+            {"statistics": [statistics]},
+            {"exclude_splits": "[]"},
+        )
+        numbers = {}
+        for split in SPLITS:
+            file = out / "statistics" / f"Split-{split}" / "FeatureStats.pb"
+            proto = statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read_bytes())
+            for feature in proto.datasets[0].features:
+                if feature.HasField("num_stats"):
+                    stats = feature.num_stats
+                    key = (split, feature.path.step[0])
+                    numbers[key] = (
+                        stats.common_stats.num_non_missing, stats.mean, stats.std_dev,
+                        stats.min, stats.max,
+                    )  # fmt: skip
+        found.append(numbers)
+    assert found[0].keys() == found[1].keys() and ("test", "Male") in found[0]
+    for key, values in found[0].items():
+        assert found[1][key] == pytest.approx(values), key
+
+
+def test_scores_and_their_evaluation_are_the_same(
+    examples_dir: Path, saved_model: Path, direct: Flags, flink: Flags, tmp_path: Path
+) -> None:
+    """Model-scorer and TFX's own Evaluator; a real network, counted passes, metrics by slice."""
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "model")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/Format-Serving").symlink_to(saved_model)
+    config = EvaluationConfig(slices=(("Male",), ("Young",)), min_accuracy=0.5, min_auc=0.5)
+    tables, metrics = [], []
+    for name, flags in (("direct", direct), ("flink", flink)):
+        out = tmp_path / name
+        predictions, scored = Predictions(), standard_artifacts.Examples()
+        predictions.uri, scored.uri = str(out / "predictions"), str(out / "scored")
+        context(ScorerExecutor, flags, out).Do(
+            {"examples": [examples_at(examples_dir)], "model": [model]},
+            {"predictions": [predictions], "scored_examples": [scored]},
+            {"splits": json.dumps(["test"])},
+        )
+        loaded = table.load(predictions.uri)
+        tables.append(loaded.table)
+        assert loaded.scoring["forward_passes"] == {"candidate": len(loaded.split("test"))}
+        evaluation = standard_artifacts.ModelEvaluation()
+        blessing = standard_artifacts.ModelBlessing()
+        evaluation.uri, blessing.uri = str(out / "evaluation"), str(out / "blessing")
+        context(evaluator.Executor, flags, out).Do(
+            {"examples": [scored], "model": [model]},
+            {"evaluation": [evaluation], "blessing": [blessing]},
+            {
+                "eval_config": proto_utils.proto_to_json(eval_config(config)),
+                "example_splits": json_utils.dumps(["test"]),
+            },
+        )
+        assert blessing.get_int_custom_property("blessed") == 1
+        result = tfma.load_eval_result(evaluation.uri)
+        metrics.append(
+            {
+                (key, metric): value["doubleValue"]
+                for key, outputs in result.slicing_metrics
+                for metric, value in outputs[""][""].items()
+                if isinstance(value.get("doubleValue"), float)
+            }
+        )
+    pd.testing.assert_frame_equal(tables[0], tables[1], rtol=1e-5)
+    assert metrics[0].keys() == metrics[1].keys() and len(metrics[0]) > 50
+    for key, value in metrics[0].items():
+        assert metrics[1][key] == pytest.approx(value, rel=1e-5, nan_ok=True), key
