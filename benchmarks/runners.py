@@ -51,8 +51,9 @@ def work(data: Path, out: Path, job_server: str, parallelism: int) -> None:
     node = CelebAExampleGen(str(data), sampling, None, SHARDS)
     examples, manifest = standard_artifacts.Examples(), SamplingManifest()
     examples.uri, manifest.uri = str(out / "examples"), str(out / "manifest")
-    # With a setup file named, TFX does not pack itself for remote workers.
-    flags = [*beam.flags(), f"--setup_file={ROOT / 'setup.py'}"]
+    # With a setup file named, TFX does not pack itself for remote workers; Beam packs this one.
+    (out / "setup.py").write_text("import setuptools\nsetuptools.setup(name='none')\n")
+    flags = [*beam.flags(), f"--setup_file={out / 'setup.py'}"]
     executor = Executor(Executor.Context(beam_pipeline_args=flags, tmp_dir=str(out / "tmp")))
     start = time.monotonic()
     executor.Do({}, {"examples": [examples], "manifest": [manifest]}, node.spec.exec_properties)
