@@ -165,7 +165,10 @@ def compare(
     for split, name, argument, other in pairs:
         counts = [s.datasets[0].num_examples for s in (statistics[split], other)]
         if min(counts) < MIN_COMPARED_EXAMPLES:
-            notes[name] = f"too few examples ({counts[0]} and {counts[1]})"
+            notes[name] = (
+                f"too few examples ({counts[0]} and {counts[1]}; compared from "
+                f"{MIN_COMPARED_EXAMPLES})"
+            )
             continue
         found = tfdv.validate_statistics(statistics[split], schema, **{argument: other})
         result += [

@@ -84,6 +84,8 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run the whole pipeline, from the data set to a published release."""
+    from data.errors import DataError
+    from data.files import is_remote
     from pipeline.config import load
     from pipeline.console import quiet
 
@@ -99,6 +101,13 @@ def run(
         config,
         [*(overrides or []), *(f"{key}={value}" for key, value in shortcuts.items() if value)],
     )
+    if settings.data.root and not is_remote(settings.data.root) and not settings.data_root.is_dir():
+        # Said before TensorFlow is loaded and folders are made.
+        raise DataError(
+            f"{settings.data_root} is not a folder.",
+            "Name CelebA's folder: --data DIR. `genq data fetch DIR` obtains it; the preset demo "
+            "draws a look-alike where data.root is not set.",
+        )
     log_file = Path(settings.workdir) / "logs" / time.strftime("%Y%m%dT%H%M%S.log")
     with quiet(log_file, verbose=verbose) as console:
         from pipeline.cli_run import run_and_show

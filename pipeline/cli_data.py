@@ -104,7 +104,7 @@ def audit(
 
 @app.command()
 def fetch(
-    root: Annotated[Path, typer.Argument(help="Folder for the files.")] = Path("data/celeba"),
+    root: Annotated[Path, typer.Argument(help="Folder for the files.")] = Path("datasets/celeba"),
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You have read CelebA's terms and agree.")
     ] = False,
@@ -117,7 +117,8 @@ def fetch(
     from data.fetch import fetch as bring
 
     console = Console()
-    console.print(TERMS, style="dim")
+    if accept_licence:
+        console.print(TERMS, style="dim", highlight=False, soft_wrap=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

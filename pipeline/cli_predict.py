@@ -68,7 +68,7 @@ def predict(
         lines.append((file, found.answers))
         if draw is not None:
             found.picture().save(draw / f"{file.stem}.answers.jpg", quality=90)
-    if not as_json:
+    if lines and not as_json:
         show(lines, predictor.engine.version, draw)
     if failures:
         raise DataError(

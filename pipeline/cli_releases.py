@@ -87,10 +87,12 @@ def list_(models: Models = DEFAULT) -> None:
             table.add_row(str(version), "", "", "", size, "damaged")
             continue
         accuracy = info.metrics.overall.get("accuracy")
-        worst = min(info.metrics.slices, key=lambda s: s.accuracy.value, default=None)
+        enough = info.thresholds.get("min_slice_examples", 0)
+        judged = [s for s in info.metrics.slices if (s.accuracy.n or 0) >= enough]
+        worst = min(judged, key=lambda s: s.accuracy.value, default=None)
         table.add_row(
             str(version),
-            info.created,
+            info.created[:16].replace("T", " "),
             _metric(accuracy),
             f"{worst.name}: {_metric(worst.accuracy)}" if worst else "",
             size,

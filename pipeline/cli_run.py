@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.evaluation.config import QUALITIES
 from data.errors import ConfigError
 from pipeline import doctor
 from pipeline.cli_data import synthesize_with_progress
@@ -81,12 +83,21 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
     table.add_column("slice")
     for column in ("examples", "accuracy", "95 % interval"):
         table.add_column(column, justify="right")
-    for s in summary.slices[:SHOWN_SLICES]:
+    enough = config.evaluation.min_slice_examples
+    overall, *others = summary.slices
+    judged = [s for s in others if s.count >= enough]
+    for s in (overall, *judged[: SHOWN_SLICES - 1]):
         interval = f"{s.low:.3f} to {s.high:.3f}"
-        table.add_row(s.name, str(s.count), f"{s.accuracy:.3f}", interval)
+        name = as_configured(s.name, config.evaluation.slices)
+        table.add_row(name, str(s.count), f"{s.accuracy:.3f}", interval)
     console.print(table)
-    if (hidden := len(summary.slices) - SHOWN_SLICES) > 0:
-        _line(console, f"{hidden} more slices, all of them better, are in the report.")
+    hidden, few = len(judged[SHOWN_SLICES - 1 :]), len(others) - len(judged)
+    if hidden or few:
+        _line(
+            console,
+            f"The report has {hidden} more slices, all of them better, and {few} of fewer than "
+            f"{enough} examples, which are not judged.",
+        )
     against = f", compared with {summary.baseline}" if summary.baseline else ", no earlier model"
     _line(console, f"AUC {summary.auc:.3f}{against}.")
     if summary.blessed:
@@ -95,19 +106,41 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
         _line(console, "Not blessed, so nothing was published:", style="bold red")
         for failure in summary.failures:
             _line(console, f"  {failure}")
-    _line(console, f"Report:     {summary.report}", style="bold")
-    _line(console, f"Evaluation: {summary.evaluation}")
+    _line(console, f"Report:     {_short(summary.report)}", style="bold")
+    _line(console, f"Evaluation: {_short(summary.evaluation)}")
     if summary.release:
-        _line(console, f"Release:    {summary.release}", style="bold")
+        _line(console, f"Release:    {_short(summary.release)}", style="bold")
     _line(console, "These labels say how a face appears to annotators, not who somebody is.")
     _line(console, "Next:", style="bold")
     genq, work = _as_typed(), shlex.quote(config.workdir)
-    _line(console, f"  {genq} dashboard --workdir {work}   all runs, decisions")
-    _line(console, f"  {genq} data inspect {shlex.quote(str(config.data_root))}   the data")
+    _line(console, f"  {genq} report --workdir {work}   the report again, with all runs until now")
+    _line(console, f"  {genq} dashboard --workdir {work}   all runs in a browser, decisions")
+    _line(console, f"  {genq} data inspect {shlex.quote(_short(config.data_root))}   the data")
     if summary.release:
-        serving = shlex.quote(str(config.serving_dir))
-        _line(console, f"  {genq} serve {serving}   answers about photos, as an API and a page")
+        serving = shlex.quote(_short(config.serving_dir))
+        models = shlex.quote(_short(config.serving_dir / config.release.model_name))
+        _line(console, f"  {genq} predict PHOTO --models {models}   answers about photos, here")
+        _line(
+            console,
+            f"  {genq} serve {serving}   the same as an API and a page (`make web` builds it)",
+        )
     _line(console, f"  {genq} run --help   your own data, other settings")
+
+
+def as_configured(name: str, slices: Sequence[Sequence[str]]) -> str:
+    """Returns a slice's name with its features in the configuration's order; TFMA sorts them."""
+    parts = {part.partition("=")[0]: part for part in name.split(", ")}
+    for keys in slices:
+        columns = [f"{key}_band" if key in QUALITIES else key for key in keys]
+        if set(columns) == set(parts):
+            return ", ".join(parts[column] for column in columns)
+    return name
+
+
+def _short(path: Path) -> str:
+    """Returns a path as it is typed here: relative where it is below the working directory."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _as_typed() -> str:

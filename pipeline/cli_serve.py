@@ -28,7 +28,9 @@ def register(app: typer.Typer) -> None:
 def serve(
     model_dir: Annotated[
         Path | None,
-        typer.Argument(help="Directory with a model's releases. Default: GENQ_MODEL_DIR."),
+        typer.Argument(
+            help="Directory with a model's releases. Default: GENQ_MODEL_DIR, or runs/demo/serving."
+        ),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
@@ -59,8 +61,23 @@ def serve(
             "pip install 'genq[serving]'",
         ) from error
     settings = load()
+    _check_address(settings)
     _explain(settings)
     _run(settings)
+
+
+def _check_address(settings: Settings) -> None:
+    """Raises ConfigError if the address cannot be listened on, before models are loaded."""
+    import socket
+
+    try:
+        with socket.create_server((settings.host, settings.port)):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror or error}.",
+            "Choose another with --port, or --port 0.",
+        ) from error
 
 
 def _explain(settings: Settings) -> None:

@@ -198,7 +198,7 @@ def celeba() -> PipelineConfig:
     return PipelineConfig(
         name="genq-celeba",
         workdir="runs/celeba",
-        data=DataConfig(root="data/celeba"),
+        data=DataConfig(root="datasets/celeba"),
         sampling=SamplingConfig(total=5000),
     )
 

@@ -292,6 +292,7 @@ def thresholds(config: EvaluationConfig) -> dict[str, float]:
         "max_accuracy_drop": config.max_accuracy_drop,
         "max_auc_drop": config.max_auc_drop,
         "min_slice_accuracy": config.min_slice_accuracy,
+        "min_slice_examples": config.min_slice_examples,
         "max_accuracy_gap": fairness.max_accuracy_gap,
         "max_fpr_gap": fairness.max_fpr_gap,
         "max_fnr_gap": fairness.max_fnr_gap,

@@ -146,6 +146,8 @@ def make_variants(
             made.effect.mean_difference,
         )
         notes["int8"] = dataclasses.asdict(made)
+    if left_out := [name for name in release.ONNX_FILES if name not in notes]:
+        logger.info("Not asked for: %s (export.variants)", ", ".join(left_out))
     return notes
 
 

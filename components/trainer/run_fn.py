@@ -298,12 +298,16 @@ class Training:
         )
         logger.info(
             "Calibrated on val: temperature %.2f, calibration error %.3f -> %.3f, "
-            "abstains on %.1f %%, %.1f %% wrong among the rest (%.1f %% asked for)",
+            "abstains on %.1f %%, %.1f %% wrong among the rest (%.1f %% asked for)%s",
             report.calibration.temperature,
             report.ece_before,
             report.ece_after,
             100 * report.abstention,
             100 * report.error_outside,
             100 * report.target_error,
+            ""
+            if report.ece_after <= report.ece_before
+            else "; the temperature has the least log loss, which the calibration error, in bins, "
+            "need not follow",
         )
         return report

@@ -40,7 +40,8 @@ def test_fetch_shows_the_terms_and_wants_them_accepted(tmp_path):
     """Nothing is written without consent."""
     result = CliRunner().invoke(app, ["fetch", str(tmp_path / "celeba")])
     assert isinstance(result.exception, ConfigError)
-    assert "non-commercial research" in result.stdout
+    assert "non-commercial research" in result.exception.problem
+    assert not result.stdout.strip(), "once is enough"
     assert not (tmp_path / "celeba").exists()
 
 

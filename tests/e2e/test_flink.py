@@ -56,7 +56,9 @@ def direct() -> Flags:
 def context(executor: type, flags: Flags, out: Path) -> object:
     # With a setup file named, TFX does not pack itself for remote workers; Beam packs this one.
     out.mkdir(exist_ok=True)
-    (out / "setup.py").write_text("import setuptools\nsetuptools.setup(name='none')\n")
+    (out / "setup.py").write_text(
+        "import setuptools\nsetuptools.setup(name='none', py_modules=[])\n"
+    )
     arguments = [*flags, f"--setup_file={out / 'setup.py'}"]
     return executor(executor.Context(beam_pipeline_args=arguments, tmp_dir=str(out / "tmp")))
 

@@ -1,9 +1,17 @@
 """The command line from the outside: what it imports, what it says of mistakes."""
 
+import io
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from pipeline.cli_run import as_configured, show
+from pipeline.config import load
+from pipeline.summary import SliceResult, Summary
 
 HEAVY = (
     *("numpy", "pandas", "tensorflow", "apache_beam", "tfx", "keras", "onnxruntime"),
@@ -47,6 +55,7 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
             ("trainer.batch_size", "'many'", "integer"),
         ),
         (["run", "--set", "trainer.dropout=1.5"], 2, ("trainer.dropout is 1.5", "below 1")),
+        (["run", "--data", "nowhere"], 3, ("nowhere is not a folder", "--data DIR")),
         (["data", "inspect", "nowhere"], 3, ("nowhere: there is no such folder",)),
         (["run", "--config", "nowhere.yaml"], 2, ("nowhere.yaml cannot be read",)),
     ],
@@ -68,3 +77,32 @@ def test_debug_shows_the_traceback() -> None:
     """For whoever has to mend genq itself."""
     done = genq("--debug", "data", "inspect", "nowhere")
     assert "Traceback" in done.stderr
+
+
+def test_a_busy_address_is_told_before_a_model_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = genq("serve", "nowhere", "--port", port)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert f"127.0.0.1:{port} cannot be listened on" in said and "--port" in said
+
+
+def test_the_closing_table_leaves_out_what_chance_decides() -> None:
+    """Slices of too few images are counted, not ranked; names as the configuration orders them."""
+    config = load("demo", None, ["evaluation.min_slice_examples=50"])
+    slices = [
+        SliceResult("overall", 500, 450, 0.87, 0.92),
+        SliceResult("Eyeglasses=1, Male=0", 5, 1, 0.04, 0.62),
+        SliceResult("Male=1, Young=0", 100, 80, 0.71, 0.87),
+        SliceResult("brightness_band=low", 160, 150, 0.89, 0.97),
+    ]
+    here = Path("runs/demo").absolute()
+    summary = Summary("data", tuple(slices), 0.9, True, (), None, here, here, None)
+    console = Console(width=200, record=True, file=io.StringIO())
+    show(summary, config, console)
+    said = console.export_text()
+    assert "Eyeglasses=1" not in said and "1 of fewer than 50 examples" in said
+    assert said.index("overall") < said.index("Male=1, Young=0") < said.index("brightness_band=low")
+    assert "Report:     runs/demo" in said
+    assert as_configured("Eyeglasses=1, Male=0", [("Male", "Eyeglasses")]) == "Male=0, Eyeglasses=1"

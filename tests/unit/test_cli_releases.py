@@ -19,7 +19,11 @@ def models(tmp_path: Path) -> Path:
         (tmp_path / "model.onnx").write_text(f"model {n}")
 
         def describe(version: int, parent: int | None, sums: Mapping[str, str]) -> release.Release:
-            worst = release.SliceMetrics(name="Young=0", accuracy=release.Metric(value=0.8))
+            # One that is worse, and of too few images to say so.
+            worst, few = (
+                release.SliceMetrics(name=name, accuracy=release.Metric(value=value, n=n))
+                for name, value, n in (("Young=0", 0.8, 200), ("Bald=1", 0.2, 5))
+            )
             accuracy = release.Metric(value=0.91, low=0.9, high=0.92, n=1000)
             return release.Release(
                 model_name="gender",
@@ -27,7 +31,8 @@ def models(tmp_path: Path) -> Path:
                 created="2026-11-24",
                 parent=parent,
                 variants=(),
-                metrics=release.Metrics(overall={"accuracy": accuracy}, slices=(worst,)),
+                metrics=release.Metrics(overall={"accuracy": accuracy}, slices=(few, worst)),
+                thresholds={"min_slice_examples": 100},
                 licence="l",
                 notice="n",
             )

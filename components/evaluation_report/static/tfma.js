@@ -16,7 +16,7 @@
   metrics.config = config;
   choose("columns", Object.keys(slices), (name) => {
     metrics.data = slices[name];
-  }, "Male");
+  }, "Young");
 
   const plot = document.getElementById("plot");
   if (plot)

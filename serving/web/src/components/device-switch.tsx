@@ -1,6 +1,6 @@
 "use client";
 
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { model as getModel, type Model } from "@/lib/api";
 import { downloadMib, loadDevice, type Device } from "@/lib/device";
 import { useLanguage } from "@/lib/language";
@@ -12,6 +12,11 @@ export function DeviceSwitch({ device, onDevice }: Props) {
   const { t, language } = useLanguage();
   const [state, setState] = useState<"off" | "loading" | "failed">("off");
   const [model, setModel] = useState<Model | null>(null);
+
+  useEffect(() => {
+    // For the size of what would be loaded; without an answer none is stated.
+    getModel(language).then(setModel, () => undefined);
+  }, [language]);
 
   async function change(on: boolean) {
     if (!on) {
@@ -46,7 +51,7 @@ export function DeviceSwitch({ device, onDevice }: Props) {
       <p role="status" className={state === "failed" ? "text-wrong" : "text-soft"}>
         {state === "loading" && t.deviceLoading}
         {state === "failed" && t.deviceFailed}
-        {state === "off" && !device && t.deviceHelp(model ? downloadMib(model) : 40)}
+        {state === "off" && !device && t.deviceHelp(model && downloadMib(model))}
       </p>
     </div>
   );
