@@ -1,8 +1,8 @@
 """Data that arrive in portions: `<root>/span-0001/`, `<root>/span-0002/`, each a copy of CelebA.
 
-In: a root. Out: the folder to read, which is the newest span, or the root itself where it holds no
-spans. A span is written beside, under a name that begins with a dot, and then renamed: what is
-named `span-…` is whole.
+In: a root. Out: the folders to read: the newest span or a window of the newest, or the root itself
+where it holds no spans. A span is written beside, under a name that begins with a dot, and then
+renamed: what is named `span-…` is whole.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ class Span:
     number: int | None
 
 
-def newest_span(root: str) -> Span:
-    """Returns the span of the highest number, or all of `root`.
+def newest_spans(root: str, window: int = 1) -> tuple[Span, ...]:
+    """Returns the spans of the highest numbers, oldest first, or all of `root`.
+
+    Args:
+      root: folder or URI.
+      window: how many; fewer where there are fewer.
 
     Raises:
       DataError: if the folder may not be read.
@@ -41,6 +45,7 @@ def newest_span(root: str) -> Span:
         if (match := SPAN.fullmatch(name))
     }
     if not numbers:
-        return Span(root, None)
-    number = max(numbers)
-    return Span(files.join(root, numbers[number]), number)
+        return (Span(root, None),)
+    return tuple(
+        Span(files.join(root, numbers[number]), number) for number in sorted(numbers)[-window:]
+    )

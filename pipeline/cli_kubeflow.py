@@ -143,8 +143,10 @@ def run(
         version = ""
         if if_changed is not None:
             from pipeline.kubeflow.lookup import version_of
+            from pipeline.kubeflow.settings import pipeline_config
 
-            version = version_of(str(if_changed))
+            window = pipeline_config(settings).data.window
+            version = version_of(str(if_changed), window)
             if remembered.exists() and remembered.read_text().strip() == version:
                 typer.echo(f"The data are {version}, as at the last run: nothing is started.")
                 return

@@ -37,11 +37,13 @@ class DataConfig:
     Attributes:
       root: folder that holds CelebA's files; "" makes the synthetic look-alike under the workdir.
       synthetic: what that look-alike is like.
+      window: of data that arrive in spans (`span-0001/`, …), so many of the newest are read as one.
     """
 
     root: str = ""
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     shards: int = 1
+    window: int = 1
     faults: FaultConfig = field(default_factory=FaultConfig)
     accept_anomalies: tuple[str, ...] = ()
 

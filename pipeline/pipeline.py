@@ -45,6 +45,7 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
         sampling=config.sampling,
         faults=config.data.faults,
         shards=config.data.shards,
+        window=config.data.window,
     ).with_id("example-gen")
 
     schema_importer = SchemaImporter(SCHEMA).with_id("schema-importer")

@@ -31,6 +31,9 @@ class CelebAExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):  #
         "sampling": component_spec.ExecutionParameter(type=str),
         "faults": component_spec.ExecutionParameter(type=str),
         "shards": component_spec.ExecutionParameter(type=int),
+        "window": component_spec.ExecutionParameter(type=int),
+        # The driver fills it in: the spans of a window of several, oldest first, by commas.
+        "spans": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
     OUTPUTS = {  # noqa: RUF012
@@ -46,10 +49,11 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
       data_root: folder or URI; it need not exist while the pipeline is built.
       sampling: what to draw.
       faults: how much may be wrong with the data.
-      shards: files a split.
+      shards: files a split; of a window, at least one a span.
+      window: so many of the newest spans are read as one data set; see data/spans.py.
 
     Raises:
-      ConfigError: if `shards` is not positive.
+      ConfigError: if `shards` or `window` is not positive.
     """
 
     SPEC_CLASS = CelebAExampleGenSpec
@@ -62,7 +66,10 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
         sampling: SamplingConfig | None = None,
         faults: FaultConfig | None = None,
         shards: int = 1,
+        window: int = 1,
     ) -> None:
+        if window < 1:
+            raise ConfigError(f"data.window is {window!r}; accepted: 1 or more.")
         if shards < 1:
             raise ConfigError(f"data.shards is {shards!r}; accepted: 1 or more.")
         # Patterns of all layouts: the driver's fingerprint sees every file of whichever it is.
@@ -81,6 +88,8 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
             sampling=_to_json(sampling or SamplingConfig()),
             faults=_to_json(faults or FaultConfig()),
             shards=shards,
+            window=window,
+            spans="",
             code=code_digest("components.example_gen", "data"),
             examples=channel_utils.as_channel([standard_artifacts.Examples()]),
             manifest=channel_utils.as_channel([SamplingManifest()]),

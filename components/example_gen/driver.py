@@ -14,7 +14,7 @@ from tfx.components.example_gen import driver, utils
 
 from data import files
 from data.layouts import find_layout
-from data.spans import newest_span
+from data.spans import newest_spans
 
 
 class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no types
@@ -25,21 +25,31 @@ class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no type
     ) -> dict[str, Any]:
         """Returns the properties with span, version, fingerprint, and the folder of the span.
 
+        With a window of several spans, `spans` gets their names, and the folder stays the root.
+
         Raises:
           DataError: if there is no data set.
         """
-        span = newest_span(exec_properties["input_base"])
-        # Executor and release then name the folder that was read.
-        exec_properties["input_base"] = span.root
-        layout = find_layout(span.root)
-        resolved: dict[str, Any] = super().resolve_exec_properties(
-            exec_properties, pipeline_info, component_info
-        )
-        if span.number is not None:
-            resolved[utils.SPAN_PROPERTY_NAME] = span.number
-        digest = hashlib.sha256()
-        for path in layout.annotation_files:
-            digest.update(hashlib.sha256(files.read_bytes(path)).digest())
+        root, window = exec_properties["input_base"], int(exec_properties.get("window") or 1)
+        spans = newest_spans(root, window)
         key = utils.FINGERPRINT_PROPERTY_NAME
-        resolved[key] = f"{resolved[key]}\nannotations_sha256:{digest.hexdigest()}"
+        fingerprints = []
+        for span in spans:
+            # Executor and release then name the folder that was read.
+            exec_properties["input_base"] = span.root
+            layout = find_layout(span.root)
+            resolved: dict[str, Any] = super().resolve_exec_properties(
+                exec_properties, pipeline_info, component_info
+            )
+            digest = hashlib.sha256()
+            for path in layout.annotation_files:
+                digest.update(hashlib.sha256(files.read_bytes(path)).digest())
+            fingerprints.append(f"{resolved[key]}\nannotations_sha256:{digest.hexdigest()}")
+        if len(spans) > 1:
+            exec_properties["input_base"] = root
+            names = [span.root.rpartition("/")[2] for span in spans]
+            exec_properties["spans"] = ",".join(names)
+        if spans[-1].number is not None:
+            resolved[utils.SPAN_PROPERTY_NAME] = spans[-1].number
+        resolved[key] = "\n".join(fingerprints)
         return resolved

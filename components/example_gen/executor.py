@@ -28,12 +28,12 @@ from components.example_gen.manifest import SetAside, dead_letter, manifest_file
 from components.example_gen.sampling import FaultConfig, Sample, SamplingConfig, draw
 from components.example_gen.shards import ShardTask, plan_shards, save_task, write_shard
 from data import contract
-from data.celeba import Index, load_index
+from data.copies import Copies, load_copies
 from data.errors import DataError, ImageError
-from data.images import Listing, list_images, locate
-from data.layouts import Layout
 
 logger = logging.getLogger("genq.ingest")
+
+_MISSING = "the image is missing"
 
 
 @beam.typehints.with_input_types(beam.Pipeline)
@@ -73,21 +73,22 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         manifest = artifact_utils.get_single_instance(output_dict["manifest"])
         sampling = TypeAdapter(SamplingConfig).validate_json(exec_properties["sampling"])
         faults = TypeAdapter(FaultConfig).validate_json(exec_properties["faults"])
-        layout, index = load_index(
-            exec_properties["input_base"], max_faults=faults.max_bad_annotations
+        copies = load_copies(
+            exec_properties["input_base"],
+            [name for name in (exec_properties.get("spans") or "").split(",") if name],
+            max_faults=faults.max_bad_annotations,
         )
-        listing = list_images(layout)
-        logger.info("%s: %s, %d annotated images", layout.root, layout.name, len(index))
+        logger.info("%s: %s, %d annotated images", copies.root, copies.name, len(copies.index))
         writer = _Writer(self, examples.uri, manifest.uri, int(exec_properties["shards"]))
         try:
-            sample, set_aside = writer.write(layout, index, listing, sampling, faults)
+            sample, set_aside = writer.write(copies, sampling, faults)
         except BaseException:
             # Nothing half-written may be taken for good.
             writer.clear()
             raise
         for note in sample.smaller:
             logger.warning("Fewer than asked for: %s", note)
-        texts = manifest_files(layout, index, listing, sample, sampling, set_aside)
+        texts = manifest_files(copies, sample, sampling, set_aside)
         for name, text in texts.items():
             _write_text(f"{manifest.uri}/{name}", text)
         examples.split_names = artifact_utils.encode_split_names(list(sample.rows))
@@ -118,20 +119,20 @@ class _Writer:
 
     def write(
         self,
-        layout: Layout,
-        index: Index,
-        listing: Listing,
+        copies: Copies,
         sampling: SamplingConfig,
         faults: FaultConfig,
     ) -> tuple[Sample, list[SetAside]]:
         """Returns what was written and what was set aside."""
-        place, unannotated = locate(index.ids, listing)
+        index = copies.index
+        place, unannotated = copies.locate()
         bad_lines = {f.image_id for f in index.faults}  # their images are not strangers
         set_aside = [
-            SetAside(i.decode(), listing.path, "the image is missing") for i in index.ids[place < 0]
+            SetAside(index.ids[i].decode(), copies.listings[copies.source[i]].path, _MISSING)
+            for i in np.flatnonzero(place < 0)
         ] + [
-            SetAside(i.decode(), layout.attributes, "the image has no annotation")
-            for i in unannotated
+            SetAside(i.decode(), attributes, "the image has no annotation")
+            for i, attributes in unannotated
             if i.decode() not in bad_lines
         ]
         limit = int(faults.max_bad_image_fraction * len(index))
@@ -143,8 +144,7 @@ class _Writer:
             sample = draw(index, sampling, usable)
             fileio.makedirs(self._reports_uri)
             tasks = plan_shards(
-                index,
-                listing,
+                copies,
                 place,
                 sample,
                 split_uris={s: f"{self._examples_uri}/Split-{s}" for s in sample.rows},
@@ -157,7 +157,7 @@ class _Writer:
                 save_task(task, file)
             with self._executor._make_beam_pipeline() as pipeline:
                 _ = pipeline | "WriteShards" >> WriteShards(task_files)
-            bad = self._read_reports(tasks, listing)
+            bad = self._read_reports(tasks)
             if not bad:
                 break
             set_aside += bad
@@ -167,7 +167,7 @@ class _Writer:
             logger.warning("Set aside: %s %s: %s", item.where, item.image_id, item.problem)
         return sample, [*lines, *set_aside]
 
-    def _read_reports(self, tasks: Sequence[ShardTask], listing: Listing) -> list[SetAside]:
+    def _read_reports(self, tasks: Sequence[ShardTask]) -> list[SetAside]:
         """Returns the bad images that the workers met.
 
         Raises:
@@ -180,7 +180,7 @@ class _Writer:
             if report["error"]:
                 raise DataError(report["error"] + ".", "Make room, or choose another workdir.")
             for image_id, problem in report["bad"]:
-                bad[image_id] = SetAside(image_id, listing.path, problem)
+                bad[image_id] = SetAside(image_id, task.images, problem)
         return list(bad.values())
 
     def _check_limit(self, set_aside: Sequence[SetAside], limit: int, images: int) -> None:

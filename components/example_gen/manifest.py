@@ -1,6 +1,6 @@
 """What the manifest's files hold.
 
-In: layout, index, sample, configuration, what was set aside. Out: file name -> text.
+In: the data set, sample, configuration, what was set aside. Out: file name -> text.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from components.example_gen import artifacts
 from components.example_gen.sampling import Sample, SamplingConfig, group_codes, group_names
 from data import contract
 from data.celeba import Index
-from data.images import Listing
-from data.layouts import Layout
+from data.copies import Copies
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,13 @@ def dead_letter(set_aside: Sequence[SetAside]) -> str:
 
 
 def manifest_files(
-    layout: Layout,
-    index: Index,
-    listing: Listing,
+    copies: Copies,
     sample: Sample,
     config: SamplingConfig,
     set_aside: Sequence[SetAside],
 ) -> dict[str, str]:
     """Returns file name -> text; the same bytes for the same sample on any machine."""
+    index = copies.index
     label = index.attribute(contract.LABEL_ATTRIBUTE)
     identity = index.identity
     lines = [
@@ -66,12 +64,12 @@ def manifest_files(
     ]
     table = _csv(("image_id", "split", "label", "identity"), lines)
     counts = _counts(index, sample, config)
-    root = layout.root.rstrip("/") + "/"
-    listed = hashlib.sha256(b"\n".join(sorted(listing.names.tolist()))).hexdigest()
+    root = copies.root.rstrip("/") + "/"
+    listed = hashlib.sha256(b"\n".join(copies.image_names)).hexdigest()
     content = {
         "seed": config.seed,
         "sampling": dataclasses.asdict(config),
-        "layout": layout.name,
+        "layout": copies.name,
         "annotated_images": len(index),
         "counts": counts,
         "identities": {

@@ -26,8 +26,9 @@ from components.example_gen.encoding import Value, encode_example, features
 from components.example_gen.sampling import Sample
 from data import contract
 from data.celeba import Index
+from data.copies import Copies
 from data.errors import ImageError
-from data.images import Listing, ZipEntries, check_jpeg, quality, read_images
+from data.images import ZipEntries, check_jpeg, quality, read_images
 
 QUALITY_IMAGES_PER_SPLIT: Final = 250
 """So many examples of a split carry brightness and sharpness: their means are then known to 6 % of
@@ -43,6 +44,7 @@ class ShardTask:
       report: path of the JSON file that says what happened; see write_shard.
       rows: the index of this shard's images, in the order to write.
       images: path of the folder or zip.
+      prefix: what the ids have before the file names.
       entries: where each image lies in the zip; None for a folder.
       measured: the first so many examples get brightness and sharpness.
       max_bad: give up after so many bad images.
@@ -53,14 +55,14 @@ class ShardTask:
     report: str
     rows: Index
     images: str
+    prefix: bytes
     entries: ZipEntries | None
     measured: int
     max_bad: int
 
 
 def plan_shards(
-    index: Index,
-    listing: Listing,
+    copies: Copies,
     place: NDArray[np.int64],
     sample: Sample,
     *,
@@ -69,20 +71,32 @@ def plan_shards(
     shards: int,
     max_bad: int,
 ) -> list[ShardTask]:
-    """Divides the sample into files; `shards` a split, fewer where a split has fewer examples."""
+    """Divides the sample into files; `shards` a split, fewer where a split has fewer examples.
+
+    A file's images are of one copy: of a window of spans, each has its share of the files, and at
+    least one.
+    """
     tasks = []
     for split, rows in sample.rows.items():
-        count = min(shards, len(rows))
+        parts: list[tuple[int, NDArray[np.int64]]] = []
+        for copy in range(len(copies.listings)):
+            own = rows[copies.source[rows] == copy]
+            if len(own):
+                count = min(max(1, round(shards * len(own) / len(rows))), len(own))
+                parts += [(copy, part) for part in np.array_split(own, count)]
         start = 0
-        for number, part in enumerate(np.array_split(rows, count)):
+        for number, (copy, part) in enumerate(parts):
+            listing = copies.listings[copy]
             entries = listing.entries
+            name = f"data_tfrecord-{number:05d}-of-{len(parts):05d}"
             tasks.append(
                 ShardTask(
                     split=split,
-                    output=f"{split_uris[split]}/data_tfrecord-{number:05d}-of-{count:05d}",
+                    output=f"{split_uris[split]}/{name}",
                     report=f"{report_uri}/{split}-{number:05d}.json",
-                    rows=index.take(part),
+                    rows=copies.index.take(part),
                     images=listing.path,
+                    prefix=copies.prefixes[copy],
                     entries=None if entries is None else entries.take(place[part]),
                     measured=max(0, min(len(part), QUALITY_IMAGES_PER_SPLIT - start)),
                     max_bad=max_bad,
@@ -111,7 +125,8 @@ def examples(task: ShardTask, bad: list[tuple[str, str]]) -> Iterator[bytes]:
     partition = None if rows.partition is None else rows.partition.tolist()
     identity = None if rows.identity is None else rows.identity.tolist()
     landmarks = None if rows.landmarks is None else rows.landmarks.tolist()
-    for i, image in enumerate(read_images(task.images, ids, task.entries)):
+    names = (image_id[len(task.prefix) :] for image_id in ids)
+    for i, image in enumerate(read_images(task.images, names, task.entries)):
         measured = b""
         try:
             if isinstance(image, ImageError):

@@ -27,7 +27,7 @@ from typing import Any, Final
 from data import files, release
 from data.errors import ReleaseError
 from data.layouts import IMAGE_SUFFIXES, find_layout
-from data.spans import newest_span
+from data.spans import newest_spans
 
 logger = logging.getLogger("genq.lookup")
 
@@ -65,19 +65,23 @@ def data_version(task: Task) -> None:
     Raises:
       DataError: if there is none.
     """
-    task.answers[FOUND] = version_of(task.parameters["data_root"])
+    parameters = task.parameters
+    task.answers[FOUND] = version_of(parameters["data_root"], int(parameters.get("window", 1)))
 
 
-def version_of(data_root: str) -> str:
-    """Returns the newest span's number, where there are spans, and its fingerprint.
+def version_of(data_root: str, window: int = 1) -> str:
+    """Returns the newest span's number, where there are spans, and a fingerprint of the window.
 
     Raises:
       DataError: if there is no data set.
     """
-    span = newest_span(data_root)
-    number = "" if span.number is None else f"span-{span.number}-"
-    version = f"{number}{fingerprint(span.root)}"
-    logger.info("The data in %s are %s.", span.root, version)
+    spans = newest_spans(data_root, window)
+    number = "" if spans[-1].number is None else f"span-{spans[-1].number}-"
+    digests = [fingerprint(span.root) for span in spans]
+    if len(digests) > 1:
+        digests = [hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16]]
+    version = f"{number}{digests[0]}"
+    logger.info("The data in %s are %s.", ", ".join(span.root for span in spans), version)
     return version
 
 

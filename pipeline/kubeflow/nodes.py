@@ -24,7 +24,7 @@ def _text() -> component_spec.ExecutionParameter:
 class DataVersionSpec(component_spec.ComponentSpec):  # type: ignore[misc]
     """No inputs: what is read lies outside the pipeline."""
 
-    PARAMETERS = {"data_root": _text()}  # noqa: RUF012  # as TFX declares it
+    PARAMETERS = {"data_root": _text(), "window": _text()}  # noqa: RUF012  # as TFX declares it
     INPUTS: dict[str, Any] = {}  # noqa: RUF012
     OUTPUTS: dict[str, Any] = {}  # noqa: RUF012
 
@@ -36,8 +36,8 @@ class DataVersion(base_component.BaseComponent):  # type: ignore[misc]
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Elsewhere)
     FUNCTION = f"{CODE}.data_version"
 
-    def __init__(self, data_root: str) -> None:
-        super().__init__(spec=DataVersionSpec(data_root=data_root))
+    def __init__(self, data_root: str, window: int) -> None:
+        super().__init__(spec=DataVersionSpec(data_root=data_root, window=str(window)))
 
 
 class BaselineVersionSpec(component_spec.ComponentSpec):  # type: ignore[misc]

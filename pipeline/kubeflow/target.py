@@ -44,7 +44,8 @@ class Cluster:
         KFP runs no driver before it asks its cache: changed data would go unseen.
         """
         root = example_gen.exec_properties[standard_component_specs.INPUT_BASE_KEY]
-        return (DataVersion(root).with_id("data-version"),)
+        window = self._config.data.window
+        return (DataVersion(root, window).with_id("data-version"),)
 
     def previous_statistics(self, statistics: tfx.types.BaseChannel) -> Lookup:
         """See pipeline.targets.Target."""

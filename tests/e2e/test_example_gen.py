@@ -247,3 +247,72 @@ def test_the_driver_reads_the_newest_span(celeba_tree, tmp_path):
         fingerprints.add(resolved["input_fingerprint"])
     assert spans == [(n, str(tmp_path / f"span-000{n}")) for n in (1, 2)]
     assert len(fingerprints) == 2
+
+
+def test_a_window_of_spans_is_read_as_one(celeba_tree, tmp_path):
+    """Ids are told apart, images come from their span's folder or zip, balance is over all."""
+    root = tmp_path / "data"
+    celeba_tree(root / "span-0001", images=60, distinct_images=2)
+    celeba_tree(root / "span-0002", images=120, distinct_images=5)
+    celeba_tree(root / "span-0003", images=180, images_in="zip")
+    pictures = {
+        "span-0002": root / "span-0002/Img/img_align_celeba",
+        "span-0003": celeba_tree(tmp_path / "unpacked", images=180) / "Img/img_align_celeba",
+    }
+    component = CelebAExampleGen(str(root), SamplingConfig(), shards=3, window=2)
+    properties = dict(component.spec.exec_properties)
+    resolved = Driver(None).resolve_exec_properties(properties, None, None)
+    assert properties["spans"] == "span-0002,span-0003"
+    assert properties["input_base"] == str(root) and resolved["span"] == 3
+    assert resolved["input_fingerprint"].count("annotations_sha256") == 2
+
+    examples, manifest = standard_artifacts.Examples(), SamplingManifest()
+    examples.uri, manifest.uri = str(tmp_path / "examples"), str(tmp_path / "manifest")
+    context = Executor.Context(
+        beam_pipeline_args=[RUNNER, f"--setup_file={SETUP}"], tmp_dir=str(tmp_path / "tmp")
+    )
+    Executor(context).Do({}, {"examples": [examples], "manifest": [manifest]}, properties)
+    seen = Counter()
+    for split in contract.SPLITS:
+        males = Counter()
+        for record in records(tmp_path, split):
+            example = tf.train.Example.FromString(record)
+            [image_id] = values(example, "image_id")
+            span, _, name = image_id.decode().partition("/")
+            assert values(example, "image") == [(pictures[span] / name).read_bytes()]
+            _, index = load_index(str(root / span))
+            row = index.ids.tolist().index(name.encode())
+            assert values(example, "identity") == [index.identity[row]]
+            assert values(example, "Smiling") == [index.attribute("Smiling")[row]]
+            males.update(values(example, "Male"))
+            seen[span] += 1
+        assert males[0] == males[1] > 0
+    assert min(seen.values()) > 20
+    content = json.loads((tmp_path / "manifest/manifest.json").read_text())
+    assert content["annotated_images"] == 300
+    assert content["layout"].startswith("2 spans, span-0002 to span-0003: official folders")
+    assert len(manifest_rows(tmp_path)) == sum(seen.values())
+
+    (root / "span-0002/Eval/list_eval_partition.txt").unlink()
+    with pytest.raises(
+        DataError, match=r"span-0003 has a file for partition, .*span-0002 has none"
+    ):
+        Executor(context).Do({}, {"examples": [examples], "manifest": [manifest]}, properties)
+    with pytest.raises(ConfigError, match=r"data\.window is 0"):
+        CelebAExampleGen(str(root), window=0)
+
+
+def test_a_missing_image_of_a_window_is_named_with_its_span(celeba_tree, tmp_path):
+    root = tmp_path / "data"
+    for number in (1, 2):
+        celeba_tree(root / f"span-000{number}", images=60)
+    (root / "span-0001/Img/img_align_celeba/000007.jpg").unlink()
+    properties = dict(CelebAExampleGen(str(root), window=2).spec.exec_properties)
+    Driver(None).resolve_exec_properties(properties, None, None)
+    examples, manifest = standard_artifacts.Examples(), SamplingManifest()
+    examples.uri, manifest.uri = str(tmp_path / "examples"), str(tmp_path / "manifest")
+    context = Executor.Context(
+        beam_pipeline_args=[RUNNER, f"--setup_file={SETUP}"], tmp_dir=str(tmp_path / "tmp")
+    )
+    with pytest.raises(ImageError, match=r"span-0001/Img/img_align_celeba: span-0001/000007.jpg"):
+        Executor(context).Do({}, {"examples": [examples], "manifest": [manifest]}, properties)

@@ -8,7 +8,7 @@ import pytest
 
 from data import release
 from data.errors import DataError, ReleaseError
-from data.spans import Span, newest_span
+from data.spans import Span, newest_spans
 from pipeline.kubeflow.lookup import (
     ABSENT,
     FOUND,
@@ -19,6 +19,7 @@ from pipeline.kubeflow.lookup import (
     data_version,
     fingerprint,
     remember,
+    version_of,
 )
 
 CelebATree = Callable[..., Path]
@@ -116,7 +117,15 @@ def test_the_newest_span_is_read(celeba_tree: CelebATree, tmp_path: Path) -> Non
     task = Task({}, {}, {"data_root": str(root)})
     data_version(task)
     assert task.answers[FOUND] == f"span-10-{fingerprint(str(root / 'span-10'))}"
-    assert newest_span(str(root / "span-10")) == Span(str(root / "span-10"), None)
+    assert newest_spans(str(root / "span-10")) == (Span(str(root / "span-10"), None),)
+    # A window of two notices a change in either; of more than there are, it is all of them.
+    both = version_of(str(root), 2)
+    assert both.startswith("span-10-") and both not in (task.answers[FOUND], version_of(str(root)))
+    assert version_of(str(root), 9) == both
+    assert [s.number for s in newest_spans(str(root), 2)] == [2, 10]
+    (root / "span-0002/Img/img_align_celeba/000061.jpg").write_bytes(b"new")
+    assert version_of(str(root), 2) != both
+    assert version_of(str(root)) == task.answers[FOUND]
 
 
 def test_statistics_are_compared_with_those_of_the_data_before(tmp_path: Path) -> None:
