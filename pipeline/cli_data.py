@@ -57,6 +57,16 @@ def synthesize_with_progress(root: Path, config: SyntheticConfig, console: Conso
     console.print(f"{root}: drew {config.num_images} images.", soft_wrap=True)
 
 
+def _newest(root: str) -> str:
+    """Returns the copy below `root`; of spans, the newest, and says so."""
+    from data.spans import newest_spans
+
+    span = newest_spans(root)[-1]
+    if span.number is not None:
+        typer.echo(f"{root} holds spans; this is the newest, {span.root}.")
+    return span.root
+
+
 @app.command()
 def inspect(
     root: Root,
@@ -70,7 +80,7 @@ def inspect(
     from data.inspect import inspect as look
     from data.inspect import render
 
-    inspection = look(root, check_images=check_images)
+    inspection = look(_newest(root), check_images=check_images)
     render(inspection, Console())
     if inspection.problems:
         raise typer.Exit(code=3)
@@ -94,7 +104,7 @@ def audit(
     console = Console()
     with Progress(console=console) as progress:
         task = progress.add_task("Reading images", total=None)
-        found = look(root, on_images=lambda n: progress.advance(task, n))
+        found = look(_newest(root), on_images=lambda n: progress.advance(task, n))
     render(found, console)
     if leave_out is not None:
         ids = found.leave_out()

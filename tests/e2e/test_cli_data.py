@@ -51,3 +51,11 @@ def test_a_wrong_folder_is_named(command, tmp_path):
     result = CliRunner().invoke(app, [command, str(tmp_path / "nothing")])
     assert isinstance(result.exception, DataError)
     assert "nothing: there is no such folder" in result.exception.problem
+
+
+def test_of_spans_the_newest_is_inspected(celeba_tree, tmp_path):
+    for number in (1, 2):
+        celeba_tree(tmp_path / f"span-000{number}", images=60 * number)
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path)])
+    assert f"holds spans; this is the newest, {tmp_path}/span-0002" in result.stdout
+    assert "120" in result.stdout
