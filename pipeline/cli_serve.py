@@ -71,7 +71,8 @@ def _check_address(settings: Settings) -> None:
     import socket
 
     try:
-        with socket.create_server((settings.host, settings.port)):
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        with socket.create_server((settings.host, settings.port), family=family):
             pass
     except OSError as error:
         raise ConfigError(

@@ -134,7 +134,7 @@ class EvaluationReportSpec(component_spec.ComponentSpec):  # type: ignore[misc]
 
 
 class EvaluationReporter(base_component.BaseComponent):  # type: ignore[misc]
-    """Writes report.html, tfma.html, model_card.html, model_card.md and metrics.json.
+    """Writes the files that artifacts.py lists: report, model card, metrics, views.
 
     Args:
       predictions: from model-scorer.

@@ -16,8 +16,7 @@ from typing import Any, Final
 from markupsafe import Markup
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.evaluation_report import artifacts
-from components.evaluation_report.pages import environment, source, static
+from components.evaluation_report.pages import static, view
 
 _TOOL: Final = re.compile(r"<wit-dashboard [^>]*id=\"wit\".*?</wit-dashboard>", re.DOTALL)
 """The What-If Tool itself, which is at the end of the file with its parts."""
@@ -38,26 +37,13 @@ def page(statistics: Path, *, title: str, run: str) -> str | None:
     if not splits.datasets:
         return None
     elements = _elements()
-    script = static("facets.js")
-    scripts = [*_SCRIPT.findall(elements), script]
-    policy = (
-        # Polymer, of which the elements are made, writes style sheets as it goes.
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-        f"form-action 'none'; script-src {' '.join(source(each) for each in scripts)}"
-    )
-    return (
-        environment()
-        .get_template("facets.html.j2")
-        .render(
-            title=title,
-            run=run,
-            report=artifacts.REPORT,
-            statistics=base64.b64encode(splits.SerializeToString()).decode(),
-            elements=Markup(elements),
-            policy=Markup(policy),
-            style=Markup(static("report.css")),
-            script=Markup(script),
-        )
+    return view(
+        "facets.html.j2",
+        [*_SCRIPT.findall(elements), static("facets.js")],
+        title=title,
+        run=run,
+        statistics=base64.b64encode(splits.SerializeToString()).decode(),
+        elements=Markup(elements),
     )
 
 

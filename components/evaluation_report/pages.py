@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from markupsafe import Markup
 
 from components.evaluation.gaps import STATUSES
 from components.evaluation.metrics import METRICS, Measured
-from components.evaluation_report import charts
+from components.evaluation_report import artifacts, charts
 from data import contract
 
 _HERE: Final = Path(__file__).parent
@@ -61,6 +62,32 @@ def page(template: str, *, form_action: str = "'none'", **values: Any) -> str:
         environment()
         .get_template(template)
         .render(style=Markup(style), script=Markup(script), policy=policy, **values)
+    )
+
+
+def view(template: str, scripts: Sequence[str], **values: Any) -> str:
+    """Renders a page of other people's elements, beside the report.
+
+    Args:
+      template: its name; gets `scripts` as they are to be inlined, and `values`.
+      scripts: all that may run, those inside of `values` too.
+      values: what else the template uses.
+    """
+    policy = (
+        # Polymer, of which TFMA's and Facets' elements are made, writes style sheets as it goes.
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        f"form-action 'none'; script-src {' '.join(map(source, scripts))}"
+    )
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            policy=Markup(policy),
+            style=Markup(static("report.css")),
+            scripts=[Markup(script) for script in scripts],
+            report=artifacts.REPORT,
+            **values,
+        )
     )
 
 

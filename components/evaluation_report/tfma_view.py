@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import tensorflow_model_analysis as tfma
-from markupsafe import Markup
 from tensorflow_model_analysis.slicer import slicer_lib
 from tensorflow_model_analysis.view import util
 
-from components.evaluation_report import artifacts
-from components.evaluation_report.pages import environment, source, static
+from components.evaluation_report.pages import static, view
 
 MAX_BYTES: Final = 5_000_000
 """The page's largest size, of which TFMA's script is 1.1 MB; plots that would exceed it are left
@@ -49,25 +47,14 @@ def page(
         "plots": plots,
         "runs": _over_time(runs),
     }
-    policy = (
-        # Polymer, of which TFMA's elements are made, writes style sheets as it goes.
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-        f"form-action 'none'; script-src {' '.join(source(s) for s in scripts)}"
-    )
-    return (
-        environment()
-        .get_template("tfma.html.j2")
-        .render(
-            title=title,
-            run=run,
-            report=artifacts.REPORT,
-            data=_finite(data),
-            omitted=omitted,
-            limit=MAX_BYTES // 1_000_000,
-            policy=Markup(policy),
-            style=Markup(static("report.css")),
-            scripts=[Markup(script) for script in scripts],
-        )
+    return view(
+        "tfma.html.j2",
+        scripts,
+        title=title,
+        run=run,
+        data=_finite(data),
+        omitted=omitted,
+        limit=MAX_BYTES // 1_000_000,
     )
 
 

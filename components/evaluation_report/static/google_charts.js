@@ -129,10 +129,7 @@
       const key = JSON.stringify(this.data.cols);
       // Another set of columns is another table: its order and page start anew.
       if (this.key !== key) Object.assign(this, { key, page: 0, by: null, up: true });
-      const order = rows.map((_, i) => i);
-      if (this.by !== null) {
-        order.sort((a, b) => compare(rows[a][this.by].v, rows[b][this.by].v) * (this.up ? 1 : -1));
-      }
+      const order = this.order();
       const size = this.options.page === "enable" ? this.options.pageSize || 10 : Infinity;
       const pages = Math.max(1, Math.ceil(rows.length / size));
       this.page = Math.min(this.page, pages - 1);
@@ -164,15 +161,20 @@
       head.append(row);
       return head;
     }
+    /** Rows as they are shown, on all pages. */
+    order() {
+      const { rows } = this.data;
+      const found = rows.map((_, i) => i);
+      if (this.by === null) return found;
+      const way = this.up ? 1 : -1;
+      return found.sort((a, b) => way * compare(rows[a][this.by].v, rows[b][this.by].v));
+    }
     sort(at) {
       this.up = this.by === at ? !this.up : true;
       this.by = at;
       this.page = 0;
       this.draw(this.data, this.options);
-      const { rows } = this.data;
-      const sortedIndexes = rows.map((_, i) => i).sort(
-        (a, b) => compare(rows[a][at].v, rows[b][at].v) * (this.up ? 1 : -1),
-      );
+      const sortedIndexes = this.order();
       events.trigger(this, "sort", { column: at, ascending: this.up, sortedIndexes });
     }
     body(order) {
