@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.evaluation.config import QUALITIES
 from data.errors import ConfigError
 from pipeline import doctor
 from pipeline.cli_data import synthesize_with_progress
@@ -41,15 +40,7 @@ def run_and_show(config: PipelineConfig, console: Console, log_file: Path) -> No
         console, f"{config.name}: data {config.data_root}, work {Path(config.workdir).absolute()}"
     )
     _line(console, f"Full log: {log_file}", style="dim")
-    if (
-        config.release.infra_validator == "docker"
-        and doctor.docker().status is not doctor.Status.OK
-    ):
-        # Said before hours of training, not after.
-        raise ConfigError(
-            "release.infra_validator=docker: no Docker engine answers here.",
-            'Start one, or leave it to the canary: release.infra_validator="".',
-        )
+    check_programs(config)
     if not config.data.root:
         synthesize_with_progress(config.data_root, config.data.synthetic, console)
 
@@ -74,6 +65,35 @@ def run_and_show(config: PipelineConfig, console: Console, log_file: Path) -> No
     summary = summarize(pipeline.metadata_connection_config, run_id)
     show(summary, config, console)
     _line(console, f"Finished in {time.monotonic() - started_s:.0f} s.", style="dim")
+
+
+def check_programs(config: PipelineConfig) -> None:
+    """Asks for the programs that these settings need: before hours of training, not after.
+
+    Raises:
+      ConfigError: names the setting and what is missing.
+    """
+    if (
+        config.release.infra_validator == "docker"
+        and doctor.docker().status is not doctor.Status.OK
+    ):
+        raise ConfigError(
+            "release.infra_validator=docker: no Docker engine answers here.",
+            'Start one, or leave it to the canary: release.infra_validator="".',
+        )
+    if config.beam.runner != "flink":
+        return
+    if doctor.java().status is not doctor.Status.OK:
+        raise ConfigError(
+            "beam.runner=flink: there is no Java here, and Beam's job server is a Java program.",
+            "Install Java 11 or 17, or take beam.runner=direct.",
+        )
+    jar = config.beam.flink_job_server
+    if jar and not Path(jar).is_file():
+        raise ConfigError(
+            f"beam.flink_job_server={jar}: there is no such file.",
+            f"`scripts/flink-job-server {jar}` makes it.",
+        )
 
 
 def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
@@ -129,9 +149,11 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
 
 def as_configured(name: str, slices: Sequence[Sequence[str]]) -> str:
     """Returns a slice's name with its features in the configuration's order; TFMA sorts them."""
+    from components.predictions.table import slice_columns
+
     parts = {part.partition("=")[0]: part for part in name.split(", ")}
     for keys in slices:
-        columns = [f"{key}_band" if key in QUALITIES else key for key in keys]
+        columns = slice_columns(keys)
         if set(columns) == set(parts):
             return ", ".join(parts[column] for column in columns)
     return name

@@ -4,13 +4,15 @@ import io
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from pipeline.cli_run import as_configured, show
-from pipeline.config import load
+from data.errors import ConfigError
+from pipeline.cli_run import as_configured, check_programs, show
+from pipeline.config import BeamConfig, load
 from pipeline.summary import SliceResult, Summary
 
 HEAVY = (
@@ -77,6 +79,31 @@ def test_debug_shows_the_traceback() -> None:
     """For whoever has to mend genq itself."""
     done = genq("--debug", "data", "inspect", "nowhere")
     assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("there", "settings", "words"),
+    [
+        (False, {}, "beam.runner=flink: there is no Java here"),
+        (True, {"flink_job_server": "nowhere.jar"}, "nowhere.jar: there is no such file"),
+    ],
+)
+def test_what_flink_needs_is_asked_for_before_the_run(
+    there: bool,
+    settings: dict[str, str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if there:
+        java = tmp_path / "java"
+        java.write_text('#!/bin/sh\necho "openjdk version 17"\n')
+        java.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/nowhere" if not there else f"{tmp_path}:/bin")
+    config = replace(load("demo"), beam=BeamConfig("flink", **settings))
+    with pytest.raises(ConfigError, match=words):
+        check_programs(config)
+    check_programs(load("demo"))
 
 
 def test_a_busy_address_is_told_before_a_model_is_loaded() -> None:
