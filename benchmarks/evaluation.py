@@ -41,16 +41,16 @@ RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApi
 
 def make_predictions(examples: int) -> pd.DataFrame:
     """Scores of a good, imperfect model; attributes are coin tosses."""
-    from components.predictions.table import BASELINE_P_MALE, SPLIT, add_bands
+    from components.predictions.table import BASELINE_P_POSITIVE, SPLIT, add_bands
 
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({name: rng.integers(0, 2, examples) for name in contract.ATTRIBUTES})
-    label = rows[contract.LABEL_ATTRIBUTE].to_numpy()
+    label = rows[contract.MALE].to_numpy()
     logit = (2 * label - 1) * 2.0 + rng.normal(0, 1.5, examples)
     rows[contract.LABEL] = label
-    rows[contract.P_MALE] = (1 / (1 + np.exp(-logit))).astype(np.float32)
-    rows[contract.UNCERTAIN] = abs(rows[contract.P_MALE] - 0.5) < 0.1
-    rows[BASELINE_P_MALE] = np.nan
+    rows[contract.P_POSITIVE] = (1 / (1 + np.exp(-logit))).astype(np.float32)
+    rows[contract.UNCERTAIN] = abs(rows[contract.P_POSITIVE] - 0.5) < 0.1
+    rows[BASELINE_P_POSITIVE] = np.nan
     rows[SPLIT], rows[contract.IMAGE_ID] = "test", [f"{i:06d}.jpg" for i in range(examples)]
     for name in (contract.BRIGHTNESS, contract.SHARPNESS, contract.IMAGE_BYTES):
         rows[name] = rng.normal(100, 20, examples)

@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from data import contract
 
 Model = Callable[[np.ndarray], np.ndarray]
-"""uint8 (batch, 218, 178, 3) -> p_male (batch,)."""
+"""uint8 (batch, 218, 178, 3) -> p_positive (batch,)."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def load(form: str, folder: Path, threads: int, size_px: int) -> Model:
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         network = core.read_model(folder / "onnx_float32")
         compiled = core.compile_model(network, "CPU", settings)
-        return lambda image: compiled(image)[contract.P_MALE]
+        return lambda image: compiled(image)[contract.P_POSITIVE]
     if form.startswith("onnx"):
         import onnxruntime
 
@@ -142,7 +142,7 @@ def load(form: str, folder: Path, threads: int, size_px: int) -> Model:
         session = onnxruntime.InferenceSession(
             str(folder / form), options, providers=["CPUExecutionProvider"]
         )
-        return lambda image: session.run([contract.P_MALE], {contract.IMAGE: image})[0]
+        return lambda image: session.run([contract.P_POSITIVE], {contract.IMAGE: image})[0]
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -151,7 +151,7 @@ def load(form: str, folder: Path, threads: int, size_px: int) -> Model:
         module = tf.saved_model.load(str(folder / form))
         signature = module.signatures[contract.SIGNATURE_PIXELS]
         # The module is named, so that it lives as long as its signature.
-        return lambda image: (module, signature(image=tf.constant(image))[contract.P_MALE])[
+        return lambda image: (module, signature(image=tf.constant(image))[contract.P_POSITIVE])[
             1
         ].numpy()
     import keras
@@ -175,7 +175,7 @@ def measure(form: str, folder: Path, threads: int, scale: Scale) -> dict[str, An
     model = load(form, folder, threads, scale.size_px)
     result: dict[str, Any] = {"form": form, "threads": threads}
     found = np.concatenate([model(images[i : i + 32]) for i in range(0, len(images), 32)])
-    result["p_male"] = found.astype(float).tolist()
+    result["p_positive"] = found.astype(float).tolist()
     result["accuracy"] = float(np.mean((found >= 0.5) == (labels == 1)))
     for batch in BATCHES:
         model(images[:batch])
@@ -229,7 +229,7 @@ def show(results: list[dict[str, Any]], sizes: dict[str, float], scale: Scale) -
 def claims(results: list[dict[str, Any]], sizes: dict[str, float]) -> list[dict[str, Any]]:
     """Returns one entry a claim; ratios are int8 against float32, threads and batch alike."""
     speed = {(r["form"], r["threads"], b): r[b]["images_s"] for r in results for b in ("1", "32")}
-    p_male = {(r["form"], r["threads"]): np.array(r["p_male"]) for r in results}
+    p_positive = {(r["form"], r["threads"]): np.array(r["p_positive"]) for r in results}
     hardware = f"{os.cpu_count()} cores, {platform.machine()}"
     date = datetime.now(UTC).date().isoformat()
     found = [
@@ -247,7 +247,7 @@ def claims(results: list[dict[str, Any]], sizes: dict[str, float]) -> list[dict[
         for threads in THREADS
         for batch in ("1", "32")
     ]
-    exact, int8 = p_male["onnx_float32", 1], p_male["onnx_int8", 1]
+    exact, int8 = p_positive["onnx_float32", 1], p_positive["onnx_int8", 1]
     found += [
         {"claim": "size of int8", "unit": "MB", "ours": round(sizes["onnx_int8"], 1),
          "peer": round(sizes["onnx_float32"], 1), "peer_name": "ONNX float32", "goal": 26.0},

@@ -73,13 +73,13 @@ def heavy_model(layers: int = 16, channels: int = 64) -> bytes:
         helper.make_node("Flatten", ["pooled"], ["flat"]),
         helper.make_node("MatMul", ["flat", "head"], ["column"]),
         helper.make_node("Reshape", ["column", "one"], ["logit"]),
-        helper.make_node("Sigmoid", ["logit"], [contract.P_MALE]),
-        helper.make_node("GreaterOrEqual", [contract.P_MALE, "half"], ["is_male"]),
-        helper.make_node("Cast", ["is_male"], [contract.LABEL], to=TensorProto.INT64),
-        helper.make_node("Less", [contract.P_MALE, "scale"], [contract.UNCERTAIN]),
+        helper.make_node("Sigmoid", ["logit"], [contract.P_POSITIVE]),
+        helper.make_node("GreaterOrEqual", [contract.P_POSITIVE, "half"], ["is_positive"]),
+        helper.make_node("Cast", ["is_positive"], [contract.LABEL], to=TensorProto.INT64),
+        helper.make_node("Less", [contract.P_POSITIVE, "scale"], [contract.UNCERTAIN]),
     ]
     kinds = {
-        contract.P_MALE: TensorProto.FLOAT,
+        contract.P_POSITIVE: TensorProto.FLOAT,
         contract.LABEL: TensorProto.INT64,
         contract.UNCERTAIN: TensorProto.BOOL,
     }

@@ -35,6 +35,7 @@ from components.evaluation.gaps import STATUSES, Floor, Gap, find_floors, find_g
 from components.evaluation.slices import find_slices
 from components.predictions import table
 from components.predictions.artifacts import Predictions
+from data import contract
 from data.errors import GateError
 
 VERDICT: Final = "verdict.json"
@@ -69,7 +70,10 @@ class Verdict:
 
 
 def judge(
-    predictions: pd.DataFrame, fingerprints: pd.DataFrame, config: EvaluationConfig
+    predictions: pd.DataFrame,
+    fingerprints: pd.DataFrame,
+    config: EvaluationConfig,
+    label: contract.Label | None = None,
 ) -> Verdict:
     """Judges the predictions of one split.
 
@@ -77,11 +81,12 @@ def judge(
       predictions: of `test`; see components/predictions/table.py.
       fingerprints: of all splits.
       config: slices, limits, confidence.
+      label: what the labels are called.
     """
     slices = find_slices(predictions, config.slices)
-    gaps = find_gaps(predictions, slices, config)
+    gaps = find_gaps(predictions, slices, config, label)
     floors = find_floors(predictions, slices, config)
-    findings = diagnose(predictions, fingerprints, config)
+    findings = diagnose(predictions, fingerprints, config, label)
     judged: Sequence[Gap | Floor] = [*gaps, *floors]
     blocks = [f"{f.name}: {f.text}" for f in findings if f.blocks]
     blocks += [str(each) for each in judged if each.status == "exceeds"]
@@ -143,7 +148,8 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         """
         config = TypeAdapter(EvaluationConfig).validate_json(exec_properties["config"])
         uri = artifact_utils.get_single_uri(input_dict["predictions"])
-        verdict = judge(table.load(uri).split(SPLIT), table.load_fingerprints(uri), config)
+        label = TypeAdapter(contract.Label).validate_json(exec_properties["label"])
+        verdict = judge(table.load(uri).split(SPLIT), table.load_fingerprints(uri), config, label)
         if verdict.outcome == "blocked" and config.fairness.on_failure == "stop":
             lines = "\n".join(f"  {reason}" for reason in verdict.reasons[:20])
             raise GateError(
@@ -203,6 +209,7 @@ class FairnessGateSpec(component_spec.ComponentSpec):  # type: ignore[misc]
 
     PARAMETERS = {  # noqa: RUF012  # as TFX declares it
         "config": component_spec.ExecutionParameter(type=str),
+        "label": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -222,19 +229,25 @@ class FairnessGate(base_component.BaseComponent):  # type: ignore[misc]
       predictions: from model-scorer.
       model_blessing: the Evaluator's.
       config: slices, limits and what to do.
+      label: what the labels are called.
     """
 
     SPEC_CLASS = FairnessGateSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(
-        self, predictions: BaseChannel, model_blessing: BaseChannel, config: EvaluationConfig
+        self,
+        predictions: BaseChannel,
+        model_blessing: BaseChannel,
+        config: EvaluationConfig,
+        label: contract.Label | None = None,
     ) -> None:
         super().__init__(
             spec=FairnessGateSpec(
                 predictions=predictions,
                 model_blessing=model_blessing,
                 config=json.dumps(dataclasses.asdict(config), sort_keys=True),
+                label=json.dumps(dataclasses.asdict(label or contract.Label()), sort_keys=True),
                 code=code_digest(
                     "components.fairness_gate",
                     "components.evaluation",

@@ -16,7 +16,7 @@ import hashlib
 import io
 import itertools
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -44,19 +44,19 @@ class Contradiction:
     """One identity with both values of the label.
 
     Attributes:
-      female, male: ids of the images with each value.
+      negative, positive: ids of the images with each value.
     """
 
     identity: int
-    female: tuple[str, ...]
-    male: tuple[str, ...]
+    negative: tuple[str, ...]
+    positive: tuple[str, ...]
 
     @property
     def minority(self) -> tuple[str, ...]:
         """The images to doubt: the rarer value, or all if neither is."""
-        if len(self.female) == len(self.male):
-            return self.female + self.male
-        return min(self.female, self.male, key=len)
+        if len(self.negative) == len(self.positive):
+            return self.negative + self.positive
+        return min(self.negative, self.positive, key=len)
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Audit:
       near: pairs of ids that look alike and are in different splits.
       split_of: id -> split, for the ids above; empty without a partition file.
       contradictions: see Contradiction.
+      label: whose values contradict each other.
       unreadable: ids of images that are missing or damaged; `genq data inspect` says more.
     """
 
@@ -76,6 +77,7 @@ class Audit:
     split_of: dict[str, str]
     contradictions: tuple[Contradiction, ...]
     unreadable: tuple[str, ...]
+    label: contract.Label
 
     @property
     def exact_across_splits(self) -> tuple[tuple[str, ...], ...]:
@@ -100,11 +102,17 @@ class Audit:
         return tuple(sorted(ids))
 
 
-def audit(root: str, *, on_images: Callable[[int], None] = lambda n: None) -> Audit:
+def audit(
+    root: str,
+    *,
+    label: contract.Label | None = None,
+    on_images: Callable[[int], None] = lambda n: None,
+) -> Audit:
     """Audits a copy of CelebA, on all cores.
 
     Args:
       root: folder or URI.
+      label: of which contradictions are looked for; None is Male.
       on_images: told how many more images are done.
 
     Raises:
@@ -149,8 +157,14 @@ def audit(root: str, *, on_images: Callable[[int], None] = lambda n: None) -> Au
         }
     )
     bad = set(index.ids.tolist()) - set(sound.ids.tolist())
+    label = label or contract.Label()
     return Audit(
-        exact, pairs, split_of, contradictions(index), tuple(sorted(i.decode() for i in bad))
+        exact,
+        pairs,
+        split_of,
+        contradictions(index, label.attribute),
+        tuple(sorted(i.decode() for i in bad)),
+        label,
     )
 
 
@@ -208,14 +222,14 @@ def near_pairs(
     return sorted(pairs)
 
 
-def contradictions(index: Index) -> tuple[Contradiction, ...]:
+def contradictions(index: Index, attribute: str = contract.MALE) -> tuple[Contradiction, ...]:
     """Returns the identities with both values of the label; none without identities."""
     if index.identity is None:
         return ()
-    label = index.attribute(contract.LABEL_ATTRIBUTE)
+    label = index.attribute(attribute)
     people, inverse = np.unique(index.identity, return_inverse=True)
-    males = np.bincount(inverse, weights=label)
-    mixed = np.flatnonzero((males > 0) & (males < np.bincount(inverse)))
+    positives = np.bincount(inverse, weights=label)
+    mixed = np.flatnonzero((positives > 0) & (positives < np.bincount(inverse)))
     order = np.argsort(inverse, kind="stable")
     bounds = np.searchsorted(inverse[order], np.stack([mixed, mixed + 1]))
     result = []
@@ -245,12 +259,12 @@ def render(found: Audit, console: Console, *, shown: int = 10) -> None:
     for pair in found.near[:shown]:
         console.print("  " + ", ".join(_with_split(i, found) for i in pair), soft_wrap=True)
     console.print(
-        f"Identities with both values of {contract.LABEL_ATTRIBUTE}: {len(found.contradictions)}"
+        f"Identities with both values of {found.label.attribute}: {len(found.contradictions)}"
     )
     for c in found.contradictions[:shown]:
-        counts = Counter(female=len(c.female), male=len(c.male))
+        negative, positive = found.label.names
         console.print(
-            f"  identity {c.identity}: {counts['female']} female, {counts['male']} male; "
+            f"  identity {c.identity}: {len(c.negative)} {negative}, {len(c.positive)} {positive}; "
             f"doubtful: {', '.join(c.minority[:5])}",
             soft_wrap=True,
         )

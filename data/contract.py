@@ -7,11 +7,14 @@ Conventions, said once:
 
 - `image`: uint8, (height, width, 3), RGB, 0-255. Encoded images are JPEG bytes.
 - Geometry is CelebA's aligned one: 218 high, 178 wide, eyes near (69, 111) and (108, 111) (x, y).
-- The label says how a face *appears to the annotators of CelebA* ("Male" or not). It is not a
-  statement about anybody's identity.
+- The label is one of CelebA's attributes, "Male" unless told otherwise. It says how a face *appears
+  to the annotators of CelebA*. It is not a statement about anybody's identity.
 """
 
+from dataclasses import dataclass
 from typing import Final, Literal
+
+from data.errors import ConfigError
 
 # --- Features of a tf.train.Example --------------------------------------------------------------
 
@@ -33,6 +36,9 @@ BRIGHTNESS: Final = "brightness"
 SHARPNESS: Final = "sharpness"
 """One float value each, 0 to 255 (data.images.quality says how measured); on the first examples of
 a split only, because measuring costs more than copying. For statistics, never for training."""
+LABEL: Final = "label"
+"""Of an example: the value of the attribute that is learnt (Label.attribute), one int64, 0 or 1. Of
+a model's outputs: int64, (batch,): index into Label.names, p_positive >= 0.5."""
 
 ATTRIBUTES: Final = (
     "5_o_Clock_Shadow",
@@ -95,9 +101,45 @@ LANDMARK_NAMES: Final = (
 
 # --- Labels --------------------------------------------------------------------------------------
 
-LABEL_ATTRIBUTE: Final = "Male"
-LABELS: Final = ("female", "male")
-"""Index = value of LABEL_ATTRIBUTE = class index of every model output."""
+MALE: Final = "Male"
+
+
+@dataclass(frozen=True)
+class Label:
+    """What is learnt: one binary attribute, and what its two values are called.
+
+    Attributes:
+      attribute: one of ATTRIBUTES.
+      negative, positive: names of its values 0 and 1, for people and for programs; "" means
+        "female" and "male" for Male, and e.g. "not eyeglasses" and "eyeglasses" for Eyeglasses.
+    """
+
+    attribute: str = MALE
+    negative: str = ""
+    positive: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError with the bad value and what is accepted."""
+        if self.attribute not in ATTRIBUTES:
+            raise ConfigError(
+                f"label.attribute is {self.attribute!r}, which is not one of CelebA's 40 "
+                "attributes.",
+                f"Use one of {', '.join(ATTRIBUTES)}.",
+            )
+        if len({*self.names, UNCERTAIN}) < 3:
+            raise ConfigError(
+                f"label.negative and label.positive are {self.names!r}; accepted: two different "
+                f"names, neither of them {UNCERTAIN!r}, which is what a model says that abstains."
+            )
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Index = value of the attribute = class index of every model output."""
+        if self.attribute == MALE:
+            return self.negative or "female", self.positive or "male"
+        words = self.attribute.replace("_", " ").lower()
+        return self.negative or f"not {words}", self.positive or words
+
 
 # --- Splits --------------------------------------------------------------------------------------
 
@@ -116,12 +158,10 @@ RIGHT_EYE_XY_PX: Final = (108, 111)
 
 # --- Outputs of every exported model -------------------------------------------------------------
 
-P_MALE: Final = "p_male"
-"""float32, (batch,): calibrated probability of the label "male"."""
-LABEL: Final = "label"
-"""int64, (batch,): index into LABELS, p_male >= 0.5."""
+P_POSITIVE: Final = "p_positive"
+"""float32, (batch,): calibrated probability of Label.positive, "male" unless told otherwise."""
 UNCERTAIN: Final = "uncertain"
-"""bool, (batch,): p_male lies in the band in which the model abstains."""
+"""bool, (batch,): p_positive lies in the band in which the model abstains."""
 EMBEDDING: Final = "embedding"
 """float32, (batch, 2048): the pooled output of the backbone, what the head sees."""
 

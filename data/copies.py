@@ -19,6 +19,7 @@ from data.celeba import Index, index_of
 from data.errors import DataError
 from data.images import Listing, list_images, locate
 from data.layouts import Layout, find_layout
+from data.synthetic.config import STAMP
 from data.tables import Fault, check_limit
 
 _OPTIONAL: Final = ("partition", "identity", "landmarks")
@@ -51,6 +52,11 @@ class Copies:
             return kinds
         spans = [prefix.decode().rstrip("/") for prefix in self.prefixes]
         return f"{len(spans)} spans, {spans[0]} to {spans[-1]}: {kinds}"
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether all of it was drawn by `data.synthetic`, whose stamp lies beside it."""
+        return all(files.exists(files.join(each.root, STAMP)) for each in self.layouts)
 
     @property
     def image_names(self) -> list[bytes]:

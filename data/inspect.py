@@ -31,8 +31,8 @@ class Inspection:
       images: image files.
       identities: different people; None without identities.
       split_sizes: split -> rows; empty without a partition file.
-      rates: attribute -> column -> share of rows with value 1; columns are "all", "female", "male"
-        and the splits.
+      rates: attribute -> column -> share of rows with value 1; columns are "all", the two labels
+        ("female", "male") and the splits.
       missing_parts: optional files that the copy lacks.
       duplicates: groups of images with the same bytes; None unless images were read.
       problems: one sentence each; empty when all is well.
@@ -50,7 +50,9 @@ class Inspection:
     problems: tuple[str, ...]
 
 
-def inspect(root: str, *, check_images: bool = False) -> Inspection:
+def inspect(
+    root: str, *, check_images: bool = False, label: contract.Label | None = None
+) -> Inspection:
     """Looks at a copy of CelebA.
 
     Faults of single lines and images are listed under `problems`, not raised.
@@ -59,6 +61,7 @@ def inspect(root: str, *, check_images: bool = False) -> Inspection:
       root: folder or URI.
       check_images: read every image (minutes for all of CelebA over a network) and check that it
         is the JPEG it should be, and whether another has the same bytes.
+      label: by which rates are told apart; None is Male.
 
     Raises:
       DataError: if there is nothing to look at: no attribute file, no images, or not readable.
@@ -86,7 +89,7 @@ def inspect(root: str, *, check_images: bool = False) -> Inspection:
     if check_images:
         bad, duplicates = _read_all(listing)
         problems += bad
-    groups = _groups(index)
+    groups = _groups(index, label or contract.Label())
     return Inspection(
         root=root,
         layout=layout.name,
@@ -108,9 +111,16 @@ def inspect(root: str, *, check_images: bool = False) -> Inspection:
     )
 
 
-def _groups(index: Index) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    male = index.attribute(contract.LABEL_ATTRIBUTE) == 1
-    groups = {"all": np.ones(len(index), np.bool_), "female": ~male, "male": male}
+def _groups(
+    index: Index, label: contract.Label
+) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    positive = index.attribute(label.attribute) == 1
+    negative_name, positive_name = label.names
+    groups = {
+        "all": np.ones(len(index), np.bool_),
+        negative_name: ~positive,
+        positive_name: positive,
+    }
     if index.partition is not None:
         groups |= {s: index.partition == i for i, s in enumerate(contract.SPLITS)}
     return groups
@@ -168,7 +178,7 @@ def render(inspection: Inspection, console: Console) -> None:
             "looks for near-duplicates, too.",
             soft_wrap=True,
         )
-    columns = list(inspection.rates[contract.LABEL_ATTRIBUTE])
+    columns = list(inspection.rates[contract.ATTRIBUTES[0]])
     table = Table(title="Attribute rates, %", title_justify="left")
     table.add_column("attribute")
     for column in columns:

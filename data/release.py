@@ -106,7 +106,7 @@ class Metrics(_Model):
 
 
 class Calibration(_Model):
-    """p_male = sigmoid(logit / temperature); uncertain where |p_male - 0.5| < uncertain_below."""
+    """p_positive = sigmoid(logit / temperature); uncertain within uncertain_below of 0.5."""
 
     temperature: float
     uncertain_below: float
@@ -146,6 +146,9 @@ class Release(_Model):
     Attributes:
       version: also the directory's name: unix seconds, strictly increasing.
       created: ISO 8601, UTC.
+      label_attribute: the attribute of CelebA that was learnt.
+      labels: names of its values 0 and 1.
+      synthetic: whether it was learnt from genq's drawn faces only.
       thresholds: what the evaluation demanded, by name, as far as it is known.
       statistics: "brightness", "sharpness" of the training images; empty where not measured.
       data_fingerprint: SHA-256 over the hashes of the data set's annotation files.
@@ -160,7 +163,9 @@ class Release(_Model):
     model_name: str
     version: int
     created: str
-    labels: tuple[str, ...] = contract.LABELS
+    label_attribute: str = contract.MALE
+    labels: tuple[str, str] = contract.Label().names
+    synthetic: bool = False
     image: ImageGeometry = ImageGeometry()
     variants: tuple[Variant, ...]
     signatures: dict[str, Signature] = {}
@@ -176,6 +181,11 @@ class Release(_Model):
     licence: str
     notice: str
     provenance: dict[str, str] = {}
+
+    @property
+    def label(self) -> contract.Label:
+        """What is learnt."""
+        return contract.Label(self.label_attribute, *self.labels)
 
     def variant(self, name: VariantName) -> Variant:
         """Returns the variant of that name.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data import contract
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -57,6 +59,11 @@ def synthesize_with_progress(root: Path, config: SyntheticConfig, console: Conso
     console.print(f"{root}: drew {config.num_images} images.", soft_wrap=True)
 
 
+Attribute = Annotated[
+    str, typer.Option(help="What is learnt: one of CelebA's 40 attributes, e.g. Eyeglasses.")
+]
+
+
 def _newest(root: str) -> str:
     """Returns the copy below `root`; of spans, the newest, and says so."""
     from data.spans import newest_spans
@@ -73,6 +80,7 @@ def inspect(
     check_images: Annotated[
         bool, typer.Option("--check-images", help="Read every image and check that it is sound.")
     ] = False,
+    attribute: Attribute = contract.MALE,
 ) -> None:
     """Tell what a copy of CelebA holds, and what is wrong with it."""
     from rich.console import Console
@@ -80,7 +88,7 @@ def inspect(
     from data.inspect import inspect as look
     from data.inspect import render
 
-    inspection = look(_newest(root), check_images=check_images)
+    inspection = look(_newest(root), check_images=check_images, label=contract.Label(attribute))
     render(inspection, Console())
     if inspection.problems:
         raise typer.Exit(code=3)
@@ -93,6 +101,7 @@ def audit(
         Path | None,
         typer.Option(help="Write a file for `genq run --config` that leaves out what was found."),
     ] = None,
+    attribute: Attribute = contract.MALE,
 ) -> None:
     """Look for duplicates across splits, and for people whose labels contradict each other."""
     from rich.console import Console
@@ -104,7 +113,11 @@ def audit(
     console = Console()
     with Progress(console=console) as progress:
         task = progress.add_task("Reading images", total=None)
-        found = look(_newest(root), on_images=lambda n: progress.advance(task, n))
+        found = look(
+            _newest(root),
+            label=contract.Label(attribute),
+            on_images=lambda n: progress.advance(task, n),
+        )
     render(found, console)
     if leave_out is not None:
         ids = found.leave_out()

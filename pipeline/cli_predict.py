@@ -111,13 +111,13 @@ def show(lines: list[tuple[Path, dict[str, object]]], version: int, draw: Path |
     table = Table(title=f"Release {version}", title_justify="left")
     for column in ("photo", "face", "answer"):
         table.add_column(column, overflow="fold")
-    table.add_column("p_male", justify="right")
+    table.add_column("p_positive", justify="right")
     for file, answers in lines:
         faces = answers["faces"]
         assert isinstance(faces, list)
         for face in faces:
             box = ", ".join(f"{v:.0f}" for v in face.get("box", {}).values()) or "whole image"
-            table.add_row(file.name, box, face["label"], f"{face['p_male']:.3f}")
+            table.add_row(file.name, box, face["label"], f"{face['p_positive']:.3f}")
         if not faces:
             table.add_row(file.name, "none found", "", "")
     console = Console()

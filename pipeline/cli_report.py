@@ -131,7 +131,12 @@ def _decide(decision: str, run: str, reviewer: str, comment: str, workdir: Path)
 def evaluate(
     release: Annotated[Path, typer.Option(help="Folder of a release.")],
     photos: Annotated[Path, typer.Option(help="Folder with the images.")],
-    labels: Annotated[Path, typer.Option(help="CSV: image_id, Male, and attributes as 0 or 1.")],
+    labels: Annotated[
+        Path,
+        typer.Option(
+            help="CSV: image_id, Male (or what the release was taught), and attributes as 0 or 1."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("evaluation"),
     kind: Annotated[
         Kind,

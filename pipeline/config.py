@@ -10,14 +10,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from components.evaluation.config import default_slices
 from components.example_gen.sampling import FaultConfig, SamplingConfig
 from components.model_exporter.config import ExportConfig
 from components.trainer.config import TrainerConfig
+from data import contract
 from data.errors import ConfigError
 from data.synthetic import SyntheticConfig
 from pipeline.evaluation import EvaluationConfig, FairnessConfig
@@ -137,11 +139,13 @@ class PipelineConfig:
 
     Attributes:
       name: of the pipeline in ML Metadata; runs of one name share cache, baseline and history.
+      label: what is learnt; `load` lets balance, slices and the model's name follow it.
       workdir: holds the metadata, the artifacts, the logs and, by default, data and releases.
     """
 
     name: str = "genq"
     workdir: str = "runs/genq"
+    label: contract.Label = field(default_factory=contract.Label)
     data: DataConfig = field(default_factory=DataConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -238,26 +242,62 @@ def load(
     """
     if preset not in PRESETS:
         raise ConfigError(f"There is no preset {preset!r}.", f"Choose one of {', '.join(PRESETS)}.")
+    changes = [] if file is None else [(str(file), read_yaml(file))]
+    changes += [(f"--set {override}", parsed(override)) for override in overrides]
     tree = dataclasses.asdict(PRESETS[preset]())
-    if file is not None:
-        merge(tree, read_yaml(file), origin=str(file))
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {override}: expected KEY=VALUE, found no '='.")
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {override}: the value is not YAML: {error}") from error
-        nested: Any = parsed if value else ""
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        merge(tree, nested, origin=f"--set {override}")
+    for origin, change in changes:
+        merge(tree, {k: v for k, v in change.items() if k == "label"}, origin=origin)
+    # First what is learnt, since defaults follow it; then everything, since wishes go before both.
+    label = _validated(contract.Label, tree["label"], "label.")
+    tree = dataclasses.asdict(of_label(PRESETS[preset](), label))
+    for origin, change in changes:
+        merge(tree, change, origin=origin)
+    return _validated(PipelineConfig, tree)
+
+
+def of_label(config: PipelineConfig, label: contract.Label) -> PipelineConfig:
+    """Returns the configuration for another label: balance, slices, names."""
+    if label.attribute == config.label.attribute:
+        return replace(config, label=label)
+    slug = label.attribute.lower().replace("_", "-")
+    return replace(
+        config,
+        name=f"{config.name}-{slug}",
+        workdir=f"{config.workdir}-{slug}",
+        label=label,
+        sampling=replace(config.sampling, balance_by=(label.attribute,)),
+        evaluation=replace(config.evaluation, slices=default_slices(label.attribute)),
+        release=replace(config.release, model_name=slug),
+    )
+
+
+def parsed(override: str) -> dict[str, Any]:
+    """Returns "a.b=1" as {"a": {"b": 1}}; the value is read as YAML.
+
+    Raises:
+      ConfigError: if it is no such thing.
+    """
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {override}: expected KEY=VALUE, found no '='.")
     try:
-        return TypeAdapter(PipelineConfig).validate_python(tree)
+        nested: Any = yaml.safe_load(value) if value else ""
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML: {error}") from error
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)
+
+
+T = TypeVar("T")
+
+
+def _validated(cls: type[T], tree: Mapping[str, Any], prefix: str = "") -> T:
+    try:
+        return TypeAdapter(cls).validate_python(tree)
     except ValidationError as error:
         lines = [
-            f"{'.'.join(str(part) for part in e['loc'])}: found {e['input']!r}; {e['msg']}."
+            f"{prefix}{'.'.join(str(part) for part in e['loc'])}: found {e['input']!r}; {e['msg']}."
             for e in error.errors()
         ]
         raise ConfigError("\n".join(lines), "Mend the value in the file or in --set.") from error
@@ -267,7 +307,7 @@ def recorded(config: PipelineConfig) -> str:
     """Returns what made the model, as JSON; no paths, which would part equal runs in the cache."""
     tree = dataclasses.asdict(config)
     tree["data"].pop("root")
-    shown = ("name", "data", "sampling", "trainer", "tuner", "evaluation", "export")
+    shown = ("name", "label", "data", "sampling", "trainer", "tuner", "evaluation", "export")
     return json.dumps({key: tree[key] for key in shown}, sort_keys=True)
 
 

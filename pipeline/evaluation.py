@@ -25,7 +25,7 @@ __all__ = ["BASELINE", "CANDIDATE", "EvaluationConfig", "FairnessConfig", "eval_
 CANDIDATE: Final = "candidate"
 BASELINE: Final = "baseline"
 # As components.predictions.table names them; importing it here would load pandas.
-_PREDICTION_KEYS: Final = {CANDIDATE: contract.P_MALE, BASELINE: "baseline_p_male"}
+_PREDICTION_KEYS: Final = {CANDIDATE: contract.P_POSITIVE, BASELINE: "baseline_p_positive"}
 
 COUNTS: Final = ("ExampleCount",)
 AT_HALF: Final = (
@@ -35,7 +35,7 @@ AT_HALF: Final = (
     "F1Score",
     "FPR",
     "FNR",
-    # The same with "female" as the positive class: its precision and its recall.
+    # The same with the negative label as the positive class: its precision and its recall.
     "NPV",
     "Specificity",
 )
@@ -73,9 +73,9 @@ def eval_config(config: EvaluationConfig) -> config_pb2.EvalConfig:
             config_pb2.ModelSpec(
                 # With a baseline, TFMA needs the candidate to have a name of its own.
                 name=name,
-                # The Evaluator passes the models on, but nobody loads them: TFMA reads p_male.
+                # The Evaluator passes the models on, but nobody loads them: TFMA reads p_positive.
                 model_type="materialized_prediction",
-                label_key=contract.LABEL_ATTRIBUTE,
+                label_key=contract.LABEL,
                 prediction_key=key,
                 is_baseline=name == BASELINE,
             )

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.evaluation.config import EvaluationConfig, Kind
+from components.evaluation.config import EvaluationConfig, Kind, default_slices
 from components.evaluation_report import render
 from components.evaluation_report.artifacts import REPORT
 from components.evaluation_report.content import Sources, gather
@@ -48,7 +48,8 @@ def evaluate_release(
     Args:
       release_dir: of a release; its checksums are verified.
       photos: holds the images; 178x218 JPEG unless they are PHOTOS.
-      labels: CSV with the columns image_id and Male, and any other attributes, 0 or 1 (or -1, 1).
+      labels: CSV with the columns image_id and Male (or what else the release was taught), and any
+        other attributes, 0 or 1 (or -1, 1).
       out: gets report.html, model_card.*, metrics.json and predictions/; for PHOTOS also crops/
         with the faces and no_face.csv with the images in which none was found.
       kind: what the images are.
@@ -60,10 +61,10 @@ def evaluate_release(
     """
     verify(release_dir)
     release = read_release(release_dir)
-    annotated = read_labels(labels)
-    scored = list(score(release_dir, photos, annotated, kind, out / CROPS))
-    rows = [row for row in scored if row[contract.P_MALE] is not None]
-    missing = [row[contract.IMAGE_ID] for row in scored if row[contract.P_MALE] is None]
+    annotated = read_labels(labels, release.label_attribute)
+    scored = list(score(release_dir, photos, annotated, kind, out / CROPS, release.label_attribute))
+    rows = [row for row in scored if row[contract.P_POSITIVE] is not None]
+    missing = [row[contract.IMAGE_ID] for row in scored if row[contract.P_POSITIVE] is None]
     if not rows:
         raise DataError(
             f"{photos}: no face was found in any of {len(scored)} photos.",
@@ -73,9 +74,9 @@ def evaluate_release(
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=table.SCHEMA), folder / table.PREDICTIONS)
     (folder / table.SCORING).write_text(json.dumps({"detector_crops": kind is Kind.BOTH}) + "\n")
-    config = EvaluationConfig()
+    config = EvaluationConfig(slices=default_slices(release.label_attribute))
     found = table.load(folder).split(SPLIT)
-    verdict = judge(found, found[table.FINGERPRINT_SCHEMA.names], config)
+    verdict = judge(found, found[table.FINGERPRINT_SCHEMA.names], config, release.label)
     (out / VERDICT).write_text(as_json(verdict, config, evaluator_blessed=True))
     title = f"{release.model_name} {release.version} on {photos.name}"
     if kind is Kind.PHOTOS:
@@ -87,6 +88,7 @@ def evaluate_release(
         verdict=out,
         photos=out / CROPS if kind is Kind.PHOTOS else photos,
         split=SPLIT,
+        label=release.label,
         title=title,
         run=release.pipeline_run or "",
         lineage=(
@@ -99,7 +101,7 @@ def evaluate_release(
     return out / REPORT
 
 
-def read_labels(path: Path) -> pd.DataFrame:
+def read_labels(path: Path, attribute: str = contract.MALE) -> pd.DataFrame:
     """Reads the labels.
 
     Raises:
@@ -109,11 +111,11 @@ def read_labels(path: Path) -> pd.DataFrame:
         found = pd.read_csv(path, dtype={contract.IMAGE_ID: str})
     except (OSError, ValueError) as error:
         raise AnnotationError(f"{path}: cannot be read as CSV: {error}.") from error
-    for needed in (contract.IMAGE_ID, contract.LABEL_ATTRIBUTE):
+    for needed in (contract.IMAGE_ID, attribute):
         if needed not in found:
             raise AnnotationError(
                 f"{path}: there is no column {needed!r}; found {', '.join(map(str, found))}.",
-                "The first line names the columns: image_id,Male and any other attributes.",
+                f"The first line names the columns: image_id,{attribute} and any other attributes.",
             )
     if found.empty:
         raise AnnotationError(f"{path}: there is no line but the first.")
@@ -132,7 +134,12 @@ def read_labels(path: Path) -> pd.DataFrame:
 
 
 def score(
-    release_dir: Path, photos: Path, labels: pd.DataFrame, kind: Kind, crops: Path
+    release_dir: Path,
+    photos: Path,
+    labels: pd.DataFrame,
+    kind: Kind,
+    crops: Path,
+    attribute: str = contract.MALE,
 ) -> Iterator[dict[str, Any]]:
     """Yields one row of the table of predictions an image; one forward pass a face.
 
@@ -140,8 +147,9 @@ def score(
       release_dir: of the release.
       photos: folder with the images.
       labels: of read_labels.
-      kind: what the images are. Of PHOTOS without a face `p_male` is None.
+      kind: what the images are. Of PHOTOS without a face `p_positive` is None.
       crops: folder that gets the faces cut out of PHOTOS.
+      attribute: what the release was taught.
 
     Raises:
       ImageError: if an image is missing, or none, or no aligned crop where it has to be one.
@@ -150,7 +158,7 @@ def score(
     detector = None if kind is Kind.ALIGNED else FaceDetector()
     for start in range(0, len(labels), BATCH_SIZE):
         records = labels.iloc[start : start + BATCH_SIZE].to_dict("records")
-        rows = [_row(record) for record in records]
+        rows = [_row(record, attribute) for record in records]
         paths = [photos / row[contract.IMAGE_ID] for row in rows]
         images = [read_photo(p) if kind is Kind.PHOTOS else read_image(p) for p in paths]
         if kind is Kind.PHOTOS:
@@ -166,7 +174,7 @@ def score(
         for position, number in enumerate(answered):
             brightness, sharpness = quality(images[number])
             rows[number] |= {
-                contract.P_MALE: float(answers[contract.P_MALE][position]),
+                contract.P_POSITIVE: float(answers[contract.P_POSITIVE][position]),
                 contract.UNCERTAIN: bool(answers[contract.UNCERTAIN][position]),
                 contract.BRIGHTNESS: brightness,
                 contract.SHARPNESS: sharpness,
@@ -180,13 +188,13 @@ def score(
         yield from rows
 
 
-def _row(record: dict[Any, Any]) -> dict[str, Any]:
+def _row(record: dict[Any, Any], attribute: str) -> dict[str, Any]:
     """Returns what the labels say of an image."""
     return {
         table.SPLIT: SPLIT,
         contract.IMAGE_ID: record[contract.IMAGE_ID],
-        contract.LABEL: int(record[contract.LABEL_ATTRIBUTE]),
-        contract.P_MALE: None,
+        contract.LABEL: int(record[attribute]),
+        contract.P_POSITIVE: None,
         **{n: int(record[n]) for n in contract.ATTRIBUTES if n in record},
     }
 

@@ -46,6 +46,7 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
         faults=config.data.faults,
         shards=config.data.shards,
         window=config.data.window,
+        label=config.label,
     ).with_id("example-gen")
 
     schema_importer = SchemaImporter(SCHEMA).with_id("schema-importer")
@@ -122,6 +123,7 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
         predictions=model_scorer.outputs["predictions"],
         model_blessing=evaluator.outputs["blessing"],
         config=config.evaluation,
+        label=config.label,
     ).with_id("fairness-gate")
 
     model_exporter = ModelExporter(

@@ -120,7 +120,7 @@ def compare(before: Path, now: Path, examples: Path) -> list[Row]:
 
 
 def answers(before: Path, now: Path, examples: Path) -> Row:
-    """Returns the largest difference of p_male on the first examples of `test`."""
+    """Returns the largest difference of p_positive on the first examples of `test`."""
     images = read_images([f"{examples}/Split-test/*"], COMPARED_IMAGES)
     pixels = [decode_pillow(image.encoded) for image in images]
     name = release.ONNX_FILES["float32"]
@@ -128,7 +128,7 @@ def answers(before: Path, now: Path, examples: Path) -> Row:
     largest = float(np.abs(old - new).max())
     labels = float(np.mean((old >= 0.5) == (new >= 0.5)))
     return Row(
-        f"p_male on {len(pixels)} test images",
+        f"p_positive on {len(pixels)} test images",
         "",
         f"differs by {largest:.1e} at most; {labels:.1%} equal labels",
         largest == 0,

@@ -160,14 +160,14 @@ def _coldot(a: Weights, b: Weights) -> Floats:
 
 
 def calibration_error(
-    p_male: Floats, labels: NDArray[np.int8], weights: Weights, bins: int = CALIBRATION_BINS
+    p_positive: Floats, labels: NDArray[np.int8], weights: Weights, bins: int = CALIBRATION_BINS
 ) -> Floats:
     """Expected calibration error of the predicted label's confidence; equal-width bins.
 
     The definition of components/trainer/calibration.py (Guo et al. 2017).
 
     Args:
-      p_male: (n,).
+      p_positive: (n,).
       labels: (n,).
       weights: (n, replicates).
       bins: number of bins of [0, 1].
@@ -175,8 +175,8 @@ def calibration_error(
     Returns:
       (replicates,).
     """
-    confidence = np.maximum(p_male, 1 - p_male)
-    correct = (p_male >= 0.5) == (labels == 1)
+    confidence = np.maximum(p_positive, 1 - p_positive)
+    correct = (p_positive >= 0.5) == (labels == 1)
     index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     # Bin by bin, without a matrix product: BLAS' threads cost more than they bring here.
     order = np.argsort(index, kind="stable")

@@ -12,31 +12,32 @@ from data.errors import ConfigError
 QUALITIES: Final = (contract.BRIGHTNESS, contract.SHARPNESS, contract.IMAGE_BYTES)
 """Measures of an image that are cut into bands for slicing (components/predictions/table.py)."""
 
-SLICES: Final = (
-    (contract.LABEL_ATTRIBUTE,),
-    *(
-        (name,)
-        for name in (
-            "Young",
-            "Eyeglasses",
-            "Smiling",
-            "Wearing_Hat",
-            "Pale_Skin",
-            "Blurry",
-            "Heavy_Makeup",
-            "Bald",
-            "Chubby",
-            "Gray_Hair",
-            "Bangs",
-            *QUALITIES,
-        )
-    ),
-    (contract.LABEL_ATTRIBUTE, "Young"),
-    (contract.LABEL_ATTRIBUTE, "Eyeglasses"),
-    (contract.LABEL_ATTRIBUTE, "Smiling"),
-    ("Young", "Eyeglasses"),
+AUDITED: Final = (
+    "Young",
+    "Eyeglasses",
+    "Smiling",
+    "Wearing_Hat",
+    "Pale_Skin",
+    "Blurry",
+    "Heavy_Makeup",
+    "Bald",
+    "Chubby",
+    "Gray_Hair",
+    "Bangs",
 )
-"""The attributes that published audits of face classifiers look at, and image quality."""
+"""The attributes that published audits of face classifiers look at."""
+
+
+def default_slices(attribute: str = contract.MALE) -> tuple[tuple[str, ...], ...]:
+    """Returns the slices of a model of that attribute: it, what audits look at, image quality."""
+    others = [name for name in (contract.MALE, *AUDITED) if name != attribute]
+    crossed = [name for name in others if name in (contract.MALE, "Young", "Eyeglasses", "Smiling")]
+    return (
+        (attribute,),
+        *((name,) for name in (*others, *QUALITIES)),
+        *((attribute, name) for name in crossed),
+        *([("Young", "Eyeglasses")] if attribute not in ("Young", "Eyeglasses") else []),
+    )
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class FairnessConfig:
     """When a difference between groups is too large.
 
     Each limit is the largest absolute difference of a rate that is accepted, between a slice and
-    its complement, and between the sexes within a slice; 1 accepts everything.
+    its complement, and between the two labels within a slice; 1 accepts everything.
 
     Attributes:
       on_failure: "unbless" lets the run end with a report, and publishes nothing; "stop" raises;
@@ -82,7 +83,7 @@ class FairnessConfig:
 
 
 RATES: Final = ("accuracy", "fpr", "fnr", "abstention")
-"""Rates whose gaps are judged. Positive means "male": a false positive is a woman called male."""
+"""Rates whose gaps are judged. Positive is Label.positive: male, unless told otherwise."""
 
 
 class Kind(enum.StrEnum):
@@ -103,7 +104,7 @@ class EvaluationConfig:
     Attributes:
       slices: each a tuple of attributes or of QUALITIES (then bands of equal counts); every
         combination of their values is a slice.
-      thresholds: on p_male, at which confusion matrices are written; 0.5 is always among them.
+      thresholds: on p_positive, at which confusion matrices are written; 0.5 is always among them.
       min_accuracy, min_auc: the least that overall accuracy and AUC on `test` must reach.
       max_accuracy_drop, max_auc_drop: how much they may fall below the latest blessed model's.
       min_slice_accuracy: blocks when a slice's accuracy is lower with confidence; 0 is off.
@@ -117,7 +118,7 @@ class EvaluationConfig:
       bootstrap_replicates: for AUC, average precision, calibration error and their differences.
     """
 
-    slices: tuple[tuple[str, ...], ...] = SLICES
+    slices: tuple[tuple[str, ...], ...] = field(default_factory=default_slices)
     thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
     min_accuracy: float = 0.90
     min_auc: float = 0.95

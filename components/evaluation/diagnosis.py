@@ -42,7 +42,10 @@ class Finding:
 
 
 def diagnose(
-    table: pd.DataFrame, fingerprints: pd.DataFrame, config: EvaluationConfig
+    table: pd.DataFrame,
+    fingerprints: pd.DataFrame,
+    config: EvaluationConfig,
+    label: contract.Label | None = None,
 ) -> list[Finding]:
     """Returns what is wrong; empty for a sound experiment.
 
@@ -50,9 +53,10 @@ def diagnose(
       table: predictions of `test`.
       fingerprints: of all splits; see components/predictions/table.py.
       config: confidence and limits.
+      label: what the labels are called.
     """
     findings = [
-        constant_model(table),
+        constant_model(table, label or contract.Label()),
         against_chance(table, config),
         leaked_images(fingerprints, config),
         leaked_identities(fingerprints, config),
@@ -61,32 +65,37 @@ def diagnose(
     return [finding for finding in findings if finding is not None]
 
 
-def constant_model(table: pd.DataFrame) -> Finding | None:
+def constant_model(table: pd.DataFrame, label: contract.Label) -> Finding | None:
     """One label for all images, or probabilities that do not depend on the image."""
-    p_male = table[contract.P_MALE].to_numpy(np.float64)
-    called = p_male >= THRESHOLD
-    spread = float(p_male.std())
+    p_positive = table[contract.P_POSITIVE].to_numpy(np.float64)
+    called = p_positive >= THRESHOLD
+    spread = float(p_positive.std())
     if 0 < called.sum() < len(called) and spread >= NO_SPREAD:
         return None
     share = float(table[contract.LABEL].mean())
-    answer = contract.LABELS[int(called.mean() >= 0.5)]
+    answer = label.names[int(called.mean() >= 0.5)]
     accuracy = float((called == (table[contract.LABEL] == 1)).mean())
     return Finding(
         "constant_model",
         True,
         f"The model calls {'every' if called.all() or not called.any() else 'nearly every'} one of "
-        f"{len(table)} faces {answer} (standard deviation of p_male {spread:.4f}). Its accuracy of "
-        f"{accuracy:.3f} is the share of that label, no skill. Training has collapsed, or the "
-        "images do not reach the network.",
-        {"called_male": int(called.sum()), "n": len(table), "spread": spread, "share_male": share},
+        f"{len(table)} faces {answer} (standard deviation of p_positive {spread:.4f}). Its "
+        f"accuracy of {accuracy:.3f} is the share of that label, no skill. Training has collapsed, "
+        "or the images do not reach the network.",
+        {
+            "called_positive": int(called.sum()),
+            "n": len(table),
+            "spread": spread,
+            "share_positive": share,
+        },
     )
 
 
 def against_chance(table: pd.DataFrame, config: EvaluationConfig) -> Finding | None:
     """An AUC that cannot be told from 0.5, or that lies below it."""
-    p_male = table[contract.P_MALE].to_numpy(np.float64)
+    p_positive = table[contract.P_POSITIVE].to_numpy(np.float64)
     label = table[contract.LABEL].to_numpy(np.int8)
-    ranking = bootstrap.Ranking(p_male, label)
+    ranking = bootstrap.Ranking(p_positive, label)
     if not ranking.defined:
         return Finding(
             "chance",
@@ -165,7 +174,7 @@ def leaked_identities(fingerprints: pd.DataFrame, config: EvaluationConfig) -> F
 
 def too_good(table: pd.DataFrame, config: EvaluationConfig) -> Finding | None:
     """An accuracy that the noise of the labels does not allow."""
-    right = (table[contract.P_MALE] >= THRESHOLD) == (table[contract.LABEL] == 1)
+    right = (table[contract.P_POSITIVE] >= THRESHOLD) == (table[contract.LABEL] == 1)
     interval = intervals.wilson(right.sum(), len(right), critical(config.confidence))
     limit = config.fairness.suspicious_accuracy
     if float(interval.low) <= limit:

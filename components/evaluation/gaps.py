@@ -3,9 +3,10 @@
 In: a table of predictions, slices, limits. Out: Gap and Floor objects with counts, interval, limit
 and status. Pure functions; components/fairness_gate.py is the node.
 
-Compared are a slice with its complement (all other examples), and the sexes within a slice. Each
-rate is a share of its own examples: a false positive rate is one of women, so there the complement
-holds the other women. All comparisons of a model are one family (multiplicity.py).
+Compared are a slice with its complement (all other examples), and the two labels within a slice.
+Each rate is a share of its own examples: a false positive rate is one of the negatives, so there
+the complement holds the other negatives. All comparisons of a model are one family
+(multiplicity.py).
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Gap:
     """One rate in two groups.
 
     Attributes:
-      kind: "complement" (`b` is what `a` leaves of the examples), or "sexes" (male and female
-        within `a`'s slice).
+      kind: "complement" (`b` is what `a` leaves of the examples), or "labels" (positives and
+        negatives within `a`'s slice).
       count_a, n_a: how many of how many; the same of `b`.
       value: rate of a - rate of b.
       low, high: of the 95 % (confidence) interval of this gap alone (Newcombe 1998).
@@ -53,7 +54,7 @@ class Gap:
     """
 
     rate: str
-    kind: Literal["complement", "sexes"]
+    kind: Literal["complement", "labels"]
     a: str
     b: str
     count_a: int
@@ -101,21 +102,27 @@ class Floor:
 @dataclass(frozen=True)
 class _Pair:
     rate: str
-    kind: Literal["complement", "sexes"]
+    kind: Literal["complement", "labels"]
     a: str
     b: str
     counts: tuple[int, int, int, int]  # count and n of a, count and n of b
 
 
-def find_gaps(table: pd.DataFrame, slices: Sequence[Slice], config: EvaluationConfig) -> list[Gap]:
+def find_gaps(
+    table: pd.DataFrame,
+    slices: Sequence[Slice],
+    config: EvaluationConfig,
+    named: contract.Label | None = None,
+) -> list[Gap]:
     """Returns every gap, the worst first.
 
     Args:
       table: predictions of one split.
       slices: of that table.
       config: limits, confidence, fewest examples.
+      named: what the labels are called.
     """
-    pairs = _pairs(table, slices)
+    pairs = _pairs(table, slices, (named or contract.Label()).names)
     counts = np.array([p.counts for p in pairs], np.int64).reshape(-1, 4)
     limits = np.array([config.fairness.limit(p.rate) for p in pairs], np.float64)
     judged = np.minimum(counts[:, 1], counts[:, 3]) >= config.min_slice_examples
@@ -174,10 +181,10 @@ def _status(
     return "not_excluded" if max(high, -low) > limit else "within"
 
 
-def _pairs(table: pd.DataFrame, slices: Sequence[Slice]) -> list[_Pair]:
+def _pairs(table: pd.DataFrame, slices: Sequence[Slice], names: tuple[str, str]) -> list[_Pair]:
     """Returns every comparison once: Young=1 with the others is Young=0 with the others."""
     label = table[contract.LABEL].to_numpy() == 1
-    called = table[contract.P_MALE].to_numpy() >= THRESHOLD
+    called = table[contract.P_POSITIVE].to_numpy() >= THRESHOLD
     # rate -> (which examples count, which of them are the event)
     rates: dict[str, tuple[Mask, Mask]] = {
         "accuracy": (np.ones_like(label), called == label),
@@ -189,7 +196,7 @@ def _pairs(table: pd.DataFrame, slices: Sequence[Slice]) -> list[_Pair]:
     seen: set[tuple[str, frozenset[bytes]]] = set()
 
     def add(
-        rate: str, kind: Literal["complement", "sexes"], a: Mask, b: Mask, a_name: str, b_name: str
+        rate: str, kind: Literal["complement", "labels"], a: Mask, b: Mask, a_name: str, b_name: str
     ) -> None:
         domain, event = rates[rate]
         a, b = a & domain, b & domain
@@ -207,9 +214,9 @@ def _pairs(table: pd.DataFrame, slices: Sequence[Slice]) -> list[_Pair]:
             for rate in RATES:
                 add(rate, "complement", each.rows, ~each.rows, each.name, "all others")
         for rate in ("accuracy", "abstention"):
-            male, female = each.rows & label, each.rows & ~label
+            yes, no = each.rows & label, each.rows & ~label
             where = f" ({each.name})" if each.key else ""
-            add(rate, "sexes", male, female, f"male{where}", f"female{where}")
+            add(rate, "labels", yes, no, f"{names[1]}{where}", f"{names[0]}{where}")
     return pairs
 
 
@@ -226,7 +233,7 @@ def find_floors(
     least = config.min_slice_accuracy
     if not least:
         return []
-    right = (table[contract.P_MALE] >= THRESHOLD).to_numpy() == (table[contract.LABEL] == 1)
+    right = (table[contract.P_POSITIVE] >= THRESHOLD).to_numpy() == (table[contract.LABEL] == 1)
     n = np.array([int(s.rows.sum()) for s in slices])
     correct = np.array([int((s.rows & right).sum()) for s in slices])
     judged = n >= config.min_slice_examples

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from components.evaluation import bootstrap, intervals
 from components.evaluation.intervals import Interval, critical
 from components.evaluation.slices import Slice
-from components.predictions.table import BASELINE_P_MALE
+from components.predictions.table import BASELINE_P_POSITIVE
 from data import contract
 
 THRESHOLD: Final = 0.5
@@ -25,22 +25,28 @@ METRICS: Final[dict[str, str]] = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "auc": "AUC (ROC)",
-    "average_precision_male": "Average precision, male",
-    "average_precision_female": "Average precision, female",
-    "precision_male": "Precision, male",
-    "recall_male": "Recall, male",
-    "f1_male": "F1, male",
-    "precision_female": "Precision, female",
-    "recall_female": "Recall, female",
-    "f1_female": "F1, female",
-    "fpr": "False positive rate (women called male)",
-    "fnr": "False negative rate (men called female)",
+    "average_precision_positive": "Average precision, {positive}",
+    "average_precision_negative": "Average precision, {negative}",
+    "precision_positive": "Precision, {positive}",
+    "recall_positive": "Recall, {positive}",
+    "f1_positive": "F1, {positive}",
+    "precision_negative": "Precision, {negative}",
+    "recall_negative": "Recall, {negative}",
+    "f1_negative": "F1, {negative}",
+    "fpr": "False positive rate ({negative} called {positive})",
+    "fnr": "False negative rate ({positive} called {negative})",
     "calibration_error": "Expected calibration error",
     "abstention": "Abstention",
     "accuracy_when_certain": "Accuracy of the answers given",
-    "share_male": "Share of male labels",
+    "share_positive": "Share labelled {positive}",
 }
-"""Name -> how people call it. Positive is "male" unless said otherwise; threshold 0.5."""
+"""Name -> how people call it, for `titles` to fill in; threshold 0.5."""
+
+
+def titles(label: contract.Label) -> dict[str, str]:
+    """Returns name -> how people call it."""
+    negative, positive = label.names
+    return {name: t.format(negative=negative, positive=positive) for name, t in METRICS.items()}
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class SliceMetrics:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts at a threshold on p_male; positive is male."""
+    """Counts at a threshold on p_positive; positive is Label.positive."""
 
     threshold: float
     true_pos: int
@@ -99,19 +105,19 @@ class Confusion:
 
 
 def confusions(
-    p_male: NDArray[Any], label: NDArray[Any], thresholds: Sequence[float]
+    p_positive: NDArray[Any], label: NDArray[Any], thresholds: Sequence[float]
 ) -> list[Confusion]:
     """Returns the confusion matrix at each threshold; 0.5 is always among them."""
     result = []
     for threshold in sorted({*thresholds, THRESHOLD}):
-        called, male = np.asarray(p_male) >= threshold, np.asarray(label) == 1
+        called, positive = np.asarray(p_positive) >= threshold, np.asarray(label) == 1
         result.append(
             Confusion(
                 threshold,
-                int(np.sum(called & male)),
-                int(np.sum(called & ~male)),
-                int(np.sum(~called & ~male)),
-                int(np.sum(~called & male)),
+                int(np.sum(called & positive)),
+                int(np.sum(called & ~positive)),
+                int(np.sum(~called & ~positive)),
+                int(np.sum(~called & positive)),
             )
         )
     return result
@@ -138,22 +144,22 @@ def measure(
     """
     z = float(critical(confidence))
     weights = bootstrap.Replicates(len(table), replicates, seed)
-    p_male = table[contract.P_MALE].to_numpy(np.float64)
+    p_positive = table[contract.P_POSITIVE].to_numpy(np.float64)
     label = table[contract.LABEL].to_numpy(np.int8)
     uncertain = table[contract.UNCERTAIN].to_numpy(np.bool_)
-    has_baseline = BASELINE_P_MALE in table and bool(table[BASELINE_P_MALE].notna().all())
-    baseline = table[BASELINE_P_MALE].to_numpy(np.float64) if has_baseline else None
+    has_baseline = BASELINE_P_POSITIVE in table and bool(table[BASELINE_P_POSITIVE].notna().all())
+    baseline = table[BASELINE_P_POSITIVE].to_numpy(np.float64) if has_baseline else None
     result = []
     for each in slices:
         rows = np.flatnonzero(each.rows)
         metrics = {
-            **_rates(p_male[rows], label[rows], uncertain[rows], z),
-            **_resampled(p_male[rows], label[rows], weights, rows, confidence, z),
+            **_rates(p_positive[rows], label[rows], uncertain[rows], z),
+            **_resampled(p_positive[rows], label[rows], weights, rows, confidence, z),
         }
         against = None
         if baseline is not None:
             against = _against(
-                p_male[rows],
+                p_positive[rows],
                 baseline[rows],
                 label[rows],
                 weights if not each.key else None,
@@ -169,41 +175,43 @@ def measure(
 
 
 def _rates(
-    p_male: NDArray[np.float64], label: NDArray[np.int8], uncertain: NDArray[np.bool_], z: float
+    p_positive: NDArray[np.float64], label: NDArray[np.int8], uncertain: NDArray[np.bool_], z: float
 ) -> dict[str, Measured]:
     """Metrics that follow from counts; closed-form intervals."""
-    [c] = confusions(p_male, label, (THRESHOLD,))
+    [c] = confusions(p_positive, label, (THRESHOLD,))
     tp, fp, tn, fn = c.true_pos, c.false_pos, c.true_neg, c.false_neg
-    n, male, female = len(label), tp + fn, tn + fp
-    right = (p_male >= THRESHOLD) == (label == 1)
+    n, positive, negative = len(label), tp + fn, tn + fp
+    right = (p_positive >= THRESHOLD) == (label == 1)
     sure = ~uncertain
     rates = {
         "accuracy": (tp + tn, n),
-        "precision_male": (tp, tp + fp),
-        "recall_male": (tp, male),
-        "precision_female": (tn, tn + fn),
-        "recall_female": (tn, female),
-        "fpr": (fp, female),
-        "fnr": (fn, male),
+        "precision_positive": (tp, tp + fp),
+        "recall_positive": (tp, positive),
+        "precision_negative": (tn, tn + fn),
+        "recall_negative": (tn, negative),
+        "fpr": (fp, negative),
+        "fnr": (fn, positive),
         "abstention": (int(uncertain.sum()), n),
         "accuracy_when_certain": (int(np.sum(right & sure)), int(sure.sum())),
-        "share_male": (male, n),
+        "share_positive": (positive, n),
     }
     result = {
         name: _measured(intervals.wilson(x, of, z), of) for name, (x, of) in rates.items() if of
     }
-    if male and female:
-        both = intervals.mean_of_two(intervals.wilson(tp, male, z), intervals.wilson(tn, female, z))
+    if positive and negative:
+        both = intervals.mean_of_two(
+            intervals.wilson(tp, positive, z), intervals.wilson(tn, negative, z)
+        )
         result["balanced_accuracy"] = _measured(both, n)
     if tp + fp + fn:
-        result["f1_male"] = _measured(intervals.f1(tp, fp, fn, z), tp + fp + fn)
+        result["f1_positive"] = _measured(intervals.f1(tp, fp, fn, z), tp + fp + fn)
     if tn + fn + fp:
-        result["f1_female"] = _measured(intervals.f1(tn, fn, fp, z), tn + fn + fp)
+        result["f1_negative"] = _measured(intervals.f1(tn, fn, fp, z), tn + fn + fp)
     return result
 
 
 def _resampled(
-    p_male: NDArray[np.float64],
+    p_positive: NDArray[np.float64],
     label: NDArray[np.int8],
     weights: bootstrap.Replicates,
     rows: NDArray[np.int64],
@@ -213,13 +221,13 @@ def _resampled(
     """Metrics that need the scores' order or bins; bootstrap intervals."""
     n = len(label)
     one = np.ones((n, 1), np.float32)
-    ranking = bootstrap.Ranking(p_male, label)
+    ranking = bootstrap.Ranking(p_positive, label)
     errors, areas = np.empty(weights.count), np.full((3, weights.count), np.nan)
     for block, w in weights.blocks(rows if n < weights.examples else None):
-        errors[block] = bootstrap.calibration_error(p_male, label, w)
+        errors[block] = bootstrap.calibration_error(p_positive, label, w)
         if ranking.defined:
             areas[:, block] = ranking.curves(w)
-    value = float(bootstrap.calibration_error(p_male, label, one)[0])
+    value = float(bootstrap.calibration_error(p_positive, label, one)[0])
     error = bootstrap.percentile(value, errors, confidence, remove_bias=True)
     result = {
         "calibration_error": _measured(
@@ -229,7 +237,7 @@ def _resampled(
     if ranking.defined:
         males, females = len(ranking.ones), len(ranking.zeros)
         for name, point, found, independent in zip(
-            ("auc", "average_precision_male", "average_precision_female"),
+            ("auc", "average_precision_positive", "average_precision_negative"),
             ranking.curves(one),
             areas,
             (min(males, females), males, females),
@@ -241,14 +249,14 @@ def _resampled(
 
 
 def _against(
-    p_male: NDArray[np.float64],
+    p_positive: NDArray[np.float64],
     baseline: NDArray[np.float64],
     label: NDArray[np.int8],
     weights: bootstrap.Replicates | None,
     confidence: float,
     z: float,
 ) -> Against:
-    right = (p_male >= THRESHOLD) == (label == 1)
+    right = (p_positive >= THRESHOLD) == (label == 1)
     baseline_right = (baseline >= THRESHOLD) == (label == 1)
     only_candidate = int(np.sum(right & ~baseline_right))
     only_baseline = int(np.sum(~right & baseline_right))
@@ -258,7 +266,7 @@ def _against(
         both, only_candidate, only_baseline, n - both - only_candidate - only_baseline, z
     )
     auc = None
-    new, old = bootstrap.Ranking(p_male, label), bootstrap.Ranking(baseline, label)
+    new, old = bootstrap.Ranking(p_positive, label), bootstrap.Ranking(baseline, label)
     if weights is not None and new.defined:
         one = np.ones((n, 1), np.float32)
         value = float(new.auc(one)[0] - old.auc(one)[0])

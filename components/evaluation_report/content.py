@@ -28,11 +28,12 @@ from components.evaluation.metrics import (
     measure,
 )
 from components.evaluation.slices import Slice, find_slices
+from components.example_gen.artifacts import MANIFEST_JSON, read_label
 from components.predictions import table
 from components.predictions.table import (
-    BASELINE_P_MALE,
+    BASELINE_P_POSITIVE,
     BASELINE_UNCERTAIN,
-    DETECTOR_P_MALE,
+    DETECTOR_P_POSITIVE,
     DETECTOR_UNCERTAIN,
 )
 from data import contract
@@ -49,6 +50,7 @@ class Sources:
       predictions: model-scorer's, or one with the same files.
       test_files: patterns of the record files that hold the images of the gallery.
       photos: folder with the images, where there are no record files.
+      label: what is learnt; None reads it from the manifest.
       title: what was evaluated, e.g. the pipeline's name.
       run: id of the run, or what stands for it.
       config: the run's configuration, as it is to be shown.
@@ -72,6 +74,7 @@ class Sources:
     test_files: tuple[str, ...] = ()
     photos: Path | None = None
     split: str = "test"
+    label: contract.Label | None = None
     title: str = "genq"
     run: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -112,6 +115,7 @@ class Content:
 
     sources: Sources
     config: EvaluationConfig
+    label: contract.Label
     rows: pd.DataFrame
     overall: SliceMetrics
     slices: tuple[SliceMetrics, ...]
@@ -155,9 +159,11 @@ def gather(sources: Sources, config: EvaluationConfig) -> Content:
     overall, others = measured[0], measured[1:]
     others.sort(key=lambda s: s.metrics["accuracy"].value)
     calibration = _read_json(sources.model_run, "calibration.json")
+    manifest = _read_json(sources.manifest, MANIFEST_JSON)
     return Content(
         sources=sources,
         config=config,
+        label=sources.label or read_label(manifest or {}),
         rows=rows,
         overall=overall,
         slices=tuple(others),
@@ -166,14 +172,16 @@ def gather(sources: Sources, config: EvaluationConfig) -> Content:
         baseline=_baseline(rows, config),
         confusions=tuple(
             confusions(
-                rows[contract.P_MALE].to_numpy(), rows[contract.LABEL].to_numpy(), config.thresholds
+                rows[contract.P_POSITIVE].to_numpy(),
+                rows[contract.LABEL].to_numpy(),
+                config.thresholds,
             )
         ),
         verdict=_read_json(sources.verdict, "verdict.json"),
         calibration=calibration,
         history=_read_history(sources.model_run),
         compute=_read_json(sources.model_run, "compute.json"),
-        manifest=_read_json(sources.manifest, "manifest.json"),
+        manifest=manifest,
         validation=_read_json(sources.validation, "verdict.json"),
         parity=_read_json(sources.parity, "parity.json"),
         attribute_rates=_attribute_rates(sources, rows),
@@ -206,12 +214,12 @@ def _natural(predictions: pd.DataFrame, config: EvaluationConfig) -> tuple[Slice
 
 def _served(rows: pd.DataFrame, config: EvaluationConfig) -> Served:
     """Measures detector crops beside the aligned images; see Served."""
-    here = rows[rows[DETECTOR_P_MALE].notna()].reset_index(drop=True)
-    without_baseline = here.drop(columns=[BASELINE_P_MALE, BASELINE_UNCERTAIN], errors="ignore")
+    here = rows[rows[DETECTOR_P_POSITIVE].notna()].reset_index(drop=True)
+    without_baseline = here.drop(columns=[BASELINE_P_POSITIVE, BASELINE_UNCERTAIN], errors="ignore")
     cut = without_baseline.assign(
         **{
-            BASELINE_P_MALE: here[contract.P_MALE],
-            contract.P_MALE: here[DETECTOR_P_MALE],
+            BASELINE_P_POSITIVE: here[contract.P_POSITIVE],
+            contract.P_POSITIVE: here[DETECTOR_P_POSITIVE],
             contract.UNCERTAIN: here[DETECTOR_UNCERTAIN].astype(bool),
         }
     )
@@ -229,10 +237,10 @@ def _served(rows: pd.DataFrame, config: EvaluationConfig) -> Served:
 
 def _baseline(rows: pd.DataFrame, config: EvaluationConfig) -> SliceMetrics | None:
     """Returns the baseline's own metrics on all examples."""
-    if BASELINE_P_MALE not in rows or rows[BASELINE_P_MALE].isna().any():
+    if BASELINE_P_POSITIVE not in rows or rows[BASELINE_P_POSITIVE].isna().any():
         return None
-    own = rows.drop(columns=[contract.P_MALE, contract.UNCERTAIN]).rename(
-        columns={BASELINE_P_MALE: contract.P_MALE, BASELINE_UNCERTAIN: contract.UNCERTAIN}
+    own = rows.drop(columns=[contract.P_POSITIVE, contract.UNCERTAIN]).rename(
+        columns={BASELINE_P_POSITIVE: contract.P_POSITIVE, BASELINE_UNCERTAIN: contract.UNCERTAIN}
     )
     own[contract.UNCERTAIN] = own[contract.UNCERTAIN].astype(bool)
     everything = Slice((), np.ones(len(own), np.bool_))
@@ -258,7 +266,7 @@ def metrics_json(content: Content) -> str:
         "split": content.sources.split,
         "run": content.sources.run,
         "created": content.created,
-        "positive_label": "male",
+        "labels": list(content.label.names),
         "confidence": content.config.confidence,
         "blessed": content.sources.blessed,
         "reasons": [*content.sources.evaluator_failures, *verdict.get("reasons", [])],
@@ -303,13 +311,13 @@ def thresholds(config: EvaluationConfig) -> dict[str, float]:
 def slider(rows: pd.DataFrame, slices: Sequence[Slice]) -> dict[str, Any]:
     """Returns what the page needs to move a threshold: counts by score, label and slice.
 
-    `counts[slice][label]` has one count for each bin of p_male, [k/200, (k+1)/200).
+    `counts[slice][label]` has one count for each bin of p_positive, [k/200, (k+1)/200).
     """
-    p_male = rows[contract.P_MALE].to_numpy(np.float64)
+    p_positive = rows[contract.P_POSITIVE].to_numpy(np.float64)
     label = rows[contract.LABEL].to_numpy()
-    # As the threshold compares: the first bin whose lower edge is above p_male, minus one.
+    # As the threshold compares: the first bin whose lower edge is above p_positive, minus one.
     edges = np.arange(SLIDER_BINS + 1) / SLIDER_BINS
-    bins = np.clip(np.searchsorted(edges, p_male, "right") - 1, 0, SLIDER_BINS - 1)
+    bins = np.clip(np.searchsorted(edges, p_positive, "right") - 1, 0, SLIDER_BINS - 1)
     chosen = [s for s in slices if len(s.key) < 2]
     return {
         "bins": SLIDER_BINS,
@@ -338,9 +346,9 @@ def _read_history(model_run: Path | None) -> pd.DataFrame | None:
 
 
 def _attribute_rates(sources: Sources, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Returns, for each attribute, its share in train and among women and men of the split."""
+    """Returns, for each attribute, its share in train and among the two labels of the split."""
     train = {s["name"]: s["mean"] for s in _statistics(sources.statistics) if s["split"] == "train"}
-    male = rows[contract.LABEL] == 1
+    positive = rows[contract.LABEL] == 1
     rates = []
     for name in contract.ATTRIBUTES:
         if name not in rows or rows[name].isna().any():
@@ -351,8 +359,8 @@ def _attribute_rates(sources: Sources, rows: pd.DataFrame) -> list[dict[str, Any
                 "name": name.replace("_", " "),
                 "train": train.get(name),
                 "test": float(values.mean()),
-                "female": float(values[~male].mean()),
-                "male": float(values[male].mean()),
+                "negative": float(values[~positive].mean()),
+                "positive": float(values[positive].mean()),
                 "n": int(values.sum()),
             }
         )

@@ -17,15 +17,16 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from components.evaluation.bootstrap import CALIBRATION_BINS
 from components.evaluation.intervals import wilson
 from components.evaluation_report.charts import Band, Bars, Points, Series, chart
-from components.predictions.table import BASELINE_P_MALE
+from components.predictions.table import BASELINE_P_POSITIVE
 from data import contract
 
 _MAX_POINTS = 200
 """A line of more points looks the same and makes the page larger."""
 
 
-def roc(table: pd.DataFrame) -> str:
+def roc(table: pd.DataFrame, label: contract.Label) -> str:
     """Returns the ROC curve, and the baseline's beside it."""
+    negative, positive = label.names
     lines = [Series("", [(0, 0), (1, 1)], "quiet")]
     for name, column, style in _models(table):
         false, true, _ = roc_curve(table[contract.LABEL], table[column])
@@ -34,7 +35,7 @@ def roc(table: pd.DataFrame) -> str:
         "ROC curve",
         "True positive rate against false positive rate over all thresholds; the diagonal is a "
         "coin toss.",
-        x_label="false positive rate (women called male)",
+        x_label=f"false positive rate ({negative} called {positive})",
         y_label="true positive rate",
         x_range=(0, 1),
         y_range=(0, 1),
@@ -42,16 +43,16 @@ def roc(table: pd.DataFrame) -> str:
     )
 
 
-def precision_recall(table: pd.DataFrame) -> str:
-    """Returns the precision-recall curve with male, and with female, as the positive class."""
-    male = table[contract.LABEL].to_numpy()
-    p_male = table[contract.P_MALE].to_numpy(np.float64)
+def precision_recall(table: pd.DataFrame, label: contract.Label) -> str:
+    """Returns the precision-recall curve with either label as the positive class."""
+    truth = table[contract.LABEL].to_numpy()
+    p_positive = table[contract.P_POSITIVE].to_numpy(np.float64)
     lines = []
-    for name, label, score, style in (
-        ("male as positive", male, p_male, "a"),
-        ("female as positive", 1 - male, 1 - p_male, "c"),
+    for name, of_it, score, style in (
+        (f"{label.names[1]} as positive", truth, p_positive, "a"),
+        (f"{label.names[0]} as positive", 1 - truth, 1 - p_positive, "c"),
     ):
-        precision, recall, _ = precision_recall_curve(label, score)
+        precision, recall, _ = precision_recall_curve(of_it, score)
         lines.append(Series(name, _thin(recall, precision), style))
     return chart(
         "Precision-recall curves",
@@ -64,27 +65,28 @@ def precision_recall(table: pd.DataFrame) -> str:
     )
 
 
-def calibration(table: pd.DataFrame, temperature: float | None) -> str:
+def calibration(table: pd.DataFrame, temperature: float | None, label: contract.Label) -> str:
     """Returns the reliability diagram, with the Wilson interval of each bin.
 
     Args:
       table: predictions.
       temperature: the calibration's; the scores before it are computed back: sigmoid(logit * T).
+      label: what is learnt.
     """
-    label = table[contract.LABEL].to_numpy()
-    p_male = table[contract.P_MALE].to_numpy(np.float64)
-    after, band = _reliability(p_male, label)
+    truth = table[contract.LABEL].to_numpy()
+    p_positive = table[contract.P_POSITIVE].to_numpy(np.float64)
+    after, band = _reliability(p_positive, truth)
     lines = [Series("", [(0, 0), (1, 1)], "quiet")]
     if temperature is not None and temperature != 1:
-        before, _ = _reliability(before_calibration(p_male, temperature), label)
+        before, _ = _reliability(before_calibration(p_positive, temperature), truth)
         lines.append(Series("before calibration", before, "b", dots=True))
     lines.append(Series("calibrated", after, "a", dots=True))
     return chart(
         "Calibration",
-        "Share of male labels against the mean predicted probability, in bins; a calibrated model "
-        "follows the diagonal. The band is the 95 % interval.",
-        x_label="predicted p_male",
-        y_label="share labelled male",
+        f"Share labelled {label.names[1]} against the mean predicted probability, in bins; a "
+        "calibrated model follows the diagonal. The band is the 95 % interval.",
+        x_label="predicted p_positive",
+        y_label=f"share labelled {label.names[1]}",
         x_range=(0, 1),
         y_range=(0, 1),
         lines=lines,
@@ -92,28 +94,29 @@ def calibration(table: pd.DataFrame, temperature: float | None) -> str:
     )
 
 
-def before_calibration(p_male: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+def before_calibration(p_positive: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
     """Returns what the network said before its logits were divided by the temperature."""
-    inside = np.clip(p_male, 1e-7, 1 - 1e-7)
+    inside = np.clip(p_positive, 1e-7, 1 - 1e-7)
     before: NDArray[np.float64] = expit(logit(inside) * temperature)
     return before
 
 
-def _reliability(p_male: NDArray[np.float64], label: NDArray[Any]) -> tuple[Points, Band]:
-    bins = np.minimum((p_male * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+def _reliability(p_positive: NDArray[np.float64], label: NDArray[Any]) -> tuple[Points, Band]:
+    bins = np.minimum((p_positive * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     count = np.bincount(bins, minlength=CALIBRATION_BINS)
     full = count > 0
-    mean = np.bincount(bins, p_male, CALIBRATION_BINS)[full] / count[full]
+    mean = np.bincount(bins, p_positive, CALIBRATION_BINS)[full] / count[full]
     share = wilson(np.bincount(bins, label, CALIBRATION_BINS)[full], count[full])
     band = Band(_pairs(mean, share.low), _pairs(mean, share.high))
     return _pairs(mean, share.value), band
 
 
-def scores(table: pd.DataFrame, uncertain_below: float | None) -> str:
-    """Returns histograms of p_male for either label; dashed lines bound the uncertain band."""
+def scores(table: pd.DataFrame, uncertain_below: float | None, label: contract.Label) -> str:
+    """Returns histograms of p_positive for either label; dashed lines bound the uncertain band."""
     edges = np.linspace(0, 1, 41)
-    p_male, label = table[contract.P_MALE].to_numpy(), table[contract.LABEL].to_numpy()
-    heights = [np.histogram(p_male[label == value], edges)[0] for value in (0, 1)]
+    p_positive, truth = table[contract.P_POSITIVE].to_numpy(), table[contract.LABEL].to_numpy()
+    negative, positive = label.names
+    heights = [np.histogram(p_positive[truth == value], edges)[0] for value in (0, 1)]
     top = float(max(1, *(h.max() for h in heights)))
     lines = []
     for side in (-1, 1):
@@ -122,14 +125,14 @@ def scores(table: pd.DataFrame, uncertain_below: float | None) -> str:
             lines.append(Series("", [(at, 0), (at, top)], "quiet"))
     return chart(
         "Scores",
-        "How often each p_male was given to faces labelled female and male.",
-        x_label="predicted p_male",
+        f"How often each p_positive was given to faces labelled {negative} and {positive}.",
+        x_label="predicted p_positive",
         y_label="test images",
         x_range=(0, 1),
         y_range=(0, top * 1.05),
         bars=[
-            Bars("labelled female", edges.tolist(), heights[0].tolist(), "c"),
-            Bars("labelled male", edges.tolist(), heights[1].tolist(), "a"),
+            Bars(f"labelled {negative}", edges.tolist(), heights[0].tolist(), "c"),
+            Bars(f"labelled {positive}", edges.tolist(), heights[1].tolist(), "a"),
         ],
         lines=lines,
     )
@@ -206,9 +209,9 @@ def history(runs: Sequence[dict[str, Any]], metric: str) -> str:
 
 def _models(table: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Returns (name, column, style) of the models that scored; the candidate last, on top."""
-    models = [("candidate", contract.P_MALE, "a")]
-    if BASELINE_P_MALE in table and table[BASELINE_P_MALE].notna().all():
-        models.insert(0, ("baseline", BASELINE_P_MALE, "b"))
+    models = [("candidate", contract.P_POSITIVE, "a")]
+    if BASELINE_P_POSITIVE in table and table[BASELINE_P_POSITIVE].notna().all():
+        models.insert(0, ("baseline", BASELINE_P_POSITIVE, "b"))
     return models
 
 

@@ -22,12 +22,12 @@ THUMBNAIL_PX: Final = (112, 137)
 """Width and height: CelebA's 178x218, smaller; some 4 kB each as JPEG."""
 
 _FIRST: Final = ("Young", "Eyeglasses", "Wearing_Hat", "Smiling", "Blurry", "Pale_Skin", "Bald")
-_HIDDEN: Final = (contract.LABEL_ATTRIBUTE, "Attractive")
+_HIDDEN: Final = (contract.MALE, "Attractive")
 SHOWN_ATTRIBUTES: Final = (
     *_FIRST,
     *(name for name in contract.ATTRIBUTES if name not in (*_FIRST, *_HIDDEN)),
 )
-"""All but the label, and an attribute that says more about its annotators; slices' first."""
+"""All but the usual label, and an attribute that says more about its annotators; slices' first."""
 MAX_ATTRIBUTES: Final = 8
 
 
@@ -41,7 +41,7 @@ class Card:
     """
 
     image_id: str
-    p_male: float
+    p_positive: float
     said: str
     labelled: str
     attributes: tuple[str, ...]
@@ -55,8 +55,8 @@ def choose(table: pd.DataFrame, count: int) -> tuple[pd.DataFrame, pd.DataFrame]
       table: predictions of one split.
       count: of each, at most.
     """
-    wrong = (table[contract.P_MALE] >= 0.5) != (table[contract.LABEL] == 1)
-    certainty = (table[contract.P_MALE] - 0.5).abs()
+    wrong = (table[contract.P_POSITIVE] >= 0.5) != (table[contract.LABEL] == 1)
+    certainty = (table[contract.P_POSITIVE] - 0.5).abs()
     # Ties by image id, so that two runs show the same.
     ranked = table.assign(_certainty=certainty).sort_values(["_certainty", contract.IMAGE_ID])
     uncertain = ranked.head(count)
@@ -64,19 +64,20 @@ def choose(table: pd.DataFrame, count: int) -> tuple[pd.DataFrame, pd.DataFrame]
     return errors, uncertain
 
 
-def cards(rows: pd.DataFrame, pictures: dict[str, str]) -> list[Card]:
+def cards(rows: pd.DataFrame, pictures: dict[str, str], label: contract.Label) -> list[Card]:
     """Returns one card a row.
 
     Args:
       rows: of the table of predictions.
       pictures: image id -> data URI.
+      label: what is learnt.
     """
     return [
         Card(
             row[contract.IMAGE_ID],
-            float(row[contract.P_MALE]),
-            contract.LABELS[int(row[contract.P_MALE] >= 0.5)],
-            contract.LABELS[int(row[contract.LABEL])],
+            float(row[contract.P_POSITIVE]),
+            label.names[int(row[contract.P_POSITIVE] >= 0.5)],
+            label.names[int(row[contract.LABEL])],
             attributes(row),
             pictures.get(row[contract.IMAGE_ID], ""),
         )

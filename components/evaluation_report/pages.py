@@ -19,9 +19,8 @@ import jinja2
 from markupsafe import Markup
 
 from components.evaluation.gaps import STATUSES
-from components.evaluation.metrics import METRICS, Measured
+from components.evaluation.metrics import Measured
 from components.evaluation_report import artifacts, charts
-from data import contract
 
 _HERE: Final = Path(__file__).parent
 _DASH: Final = "\N{EN DASH}"
@@ -46,7 +45,7 @@ def environment() -> jinja2.Environment:
         interval=_interval,
         tojson_script=_tojson_script,
     )
-    env.globals.update(METRICS=METRICS, STATUSES=STATUSES, LABELS=contract.LABELS)
+    env.globals.update(STATUSES=STATUSES)
     return env
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from components.evaluation.intervals import critical
+from components.evaluation.metrics import titles
 from components.evaluation_report import artifacts, curves, facets_view, gallery, tfma_view
 from components.evaluation_report.content import Content, metrics_json, thresholds
 from components.evaluation_report.pages import page
@@ -66,12 +67,12 @@ def report(content: Content, views: Collection[str] = ()) -> str:
         pictures = gallery.read_pictures(content.sources.test_files, wanted)
     while pictures and sum(map(len, pictures.values())) > MAX_BYTES // 2:
         pictures.popitem()
-    rows, history = content.rows, content.history
+    rows, history, label = content.rows, content.history, content.label
     figures = {
-        "roc": curves.roc(rows) if len(set(rows[contract.LABEL])) == 2 else "",
-        "pr": curves.precision_recall(rows) if len(set(rows[contract.LABEL])) == 2 else "",
-        "calibration": curves.calibration(rows, content.temperature),
-        "scores": curves.scores(rows, content.uncertain_below),
+        "roc": curves.roc(rows, label) if len(set(rows[contract.LABEL])) == 2 else "",
+        "pr": curves.precision_recall(rows, label) if len(set(rows[contract.LABEL])) == 2 else "",
+        "calibration": curves.calibration(rows, content.temperature, label),
+        "scores": curves.scores(rows, content.uncertain_below, label),
         "loss": curves.training(history, "loss") if history is not None else "",
         "accuracy": curves.training(history, "accuracy") if history is not None else "",
         "runs": curves.history(content.sources.history, "accuracy")
@@ -81,10 +82,11 @@ def report(content: Content, views: Collection[str] = ()) -> str:
     return page(
         "report.html.j2",
         content=content,
+        METRICS=titles(label),
         views=[(VIEWS[name], name) for name in views],
         figures={name: Markup(svg) for name, svg in figures.items()},
-        errors=gallery.cards(errors, pictures),
-        uncertain=gallery.cards(uncertain, pictures),
+        errors=gallery.cards(errors, pictures, label),
+        uncertain=gallery.cards(uncertain, pictures, label),
         intersections=intersections(content),
         axis=_axis(content),
         counts={one.name: one.n for one in (content.overall, *content.slices)},
@@ -96,7 +98,12 @@ def report(content: Content, views: Collection[str] = ()) -> str:
 
 def model_card(content: Content, name: str) -> str:
     """Returns the card in HTML or Markdown, by the file's name."""
-    return page(f"{name}.j2", content=content, demanded=thresholds(content.config))
+    return page(
+        f"{name}.j2",
+        content=content,
+        METRICS=titles(content.label),
+        demanded=thresholds(content.config),
+    )
 
 
 def intersections(content: Content) -> list[dict[str, Any]]:

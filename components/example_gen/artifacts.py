@@ -8,12 +8,29 @@ A folder with:
 - `dead_letter.csv`: image_id, where, problem; one line for each image or annotation set aside
 """
 
+import json
+from pathlib import Path
+from typing import Any
+
 from tfx.types.artifact import Artifact
+
+from data import contract
 
 MANIFEST_CSV = "manifest.csv"
 MANIFEST_JSON = "manifest.json"
 SUMMARY = "summary.md"
 DEAD_LETTER = "dead_letter.csv"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Returns the content of a manifest.json."""
+    content: dict[str, Any] = json.loads((folder / MANIFEST_JSON).read_text())
+    return content
+
+
+def read_label(manifest: dict[str, Any]) -> contract.Label:
+    """Returns what was learnt from the sample."""
+    return contract.Label(**manifest.get("label", {}))
 
 
 class SamplingManifest(Artifact):  # type: ignore[misc]  # TFX ships no types

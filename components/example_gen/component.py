@@ -19,6 +19,7 @@ from components.example_gen.artifacts import SamplingManifest
 from components.example_gen.driver import Driver
 from components.example_gen.executor import Executor
 from components.example_gen.sampling import FaultConfig, SamplingConfig
+from data import contract
 from data.errors import ConfigError
 from data.layouts import INPUT_PATTERNS
 
@@ -30,6 +31,7 @@ class CelebAExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):  #
         **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
         "sampling": component_spec.ExecutionParameter(type=str),
         "faults": component_spec.ExecutionParameter(type=str),
+        "label": component_spec.ExecutionParameter(type=str),
         "shards": component_spec.ExecutionParameter(type=int),
         "window": component_spec.ExecutionParameter(type=int),
         # The driver fills it in: the spans of a window of several, oldest first, by commas.
@@ -49,6 +51,7 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
       data_root: folder or URI; it need not exist while the pipeline is built.
       sampling: what to draw.
       faults: how much may be wrong with the data.
+      label: whose attribute becomes the feature `label`.
       shards: files a split; of a window, at least one a span.
       window: so many of the newest spans are read as one data set; see data/spans.py.
 
@@ -67,6 +70,7 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
         faults: FaultConfig | None = None,
         shards: int = 1,
         window: int = 1,
+        label: contract.Label | None = None,
     ) -> None:
         if window < 1:
             raise ConfigError(f"data.window is {window!r}; accepted: 1 or more.")
@@ -87,6 +91,7 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
             output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
             sampling=_to_json(sampling or SamplingConfig()),
             faults=_to_json(faults or FaultConfig()),
+            label=_to_json(label or contract.Label()),
             shards=shards,
             window=window,
             spans="",
@@ -98,6 +103,6 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
         base_beam_component.BaseBeamComponent.__init__(self, spec=spec)
 
 
-def _to_json(config: SamplingConfig | FaultConfig) -> str:
+def _to_json(config: SamplingConfig | FaultConfig | contract.Label) -> str:
     # Sorted, because TFX's cache compares the text.
     return json.dumps(dataclasses.asdict(config), sort_keys=True)

@@ -73,13 +73,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         manifest = artifact_utils.get_single_instance(output_dict["manifest"])
         sampling = TypeAdapter(SamplingConfig).validate_json(exec_properties["sampling"])
         faults = TypeAdapter(FaultConfig).validate_json(exec_properties["faults"])
+        label = TypeAdapter(contract.Label).validate_json(exec_properties["label"])
         copies = load_copies(
             exec_properties["input_base"],
             [name for name in (exec_properties.get("spans") or "").split(",") if name],
             max_faults=faults.max_bad_annotations,
         )
         logger.info("%s: %s, %d annotated images", copies.root, copies.name, len(copies.index))
-        writer = _Writer(self, examples.uri, manifest.uri, int(exec_properties["shards"]))
+        writer = _Writer(self, examples.uri, manifest.uri, int(exec_properties["shards"]), label)
         try:
             sample, set_aside = writer.write(copies, sampling, faults)
         except BaseException:
@@ -88,7 +89,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
             raise
         for note in sample.smaller:
             logger.warning("Fewer than asked for: %s", note)
-        texts = manifest_files(copies, sample, sampling, set_aside)
+        texts = manifest_files(copies, sample, sampling, label, set_aside)
         for name, text in texts.items():
             _write_text(f"{manifest.uri}/{name}", text)
         examples.split_names = artifact_utils.encode_split_names(list(sample.rows))
@@ -102,12 +103,20 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
 class _Writer:
     """Draws and writes until no damaged image is left in the sample."""
 
-    def __init__(self, executor: Executor, examples_uri: str, manifest_uri: str, shards: int):
+    def __init__(
+        self,
+        executor: Executor,
+        examples_uri: str,
+        manifest_uri: str,
+        shards: int,
+        label: contract.Label,
+    ):
         self._executor = executor
         self._examples_uri = examples_uri
         self._reports_uri = f"{examples_uri}/reports.unfinished"
         self._manifest_uri = manifest_uri
         self._shards = shards
+        self._label = label
 
     def clear(self) -> None:
         """Removes all shards."""
@@ -150,6 +159,7 @@ class _Writer:
                 split_uris={s: f"{self._examples_uri}/Split-{s}" for s in sample.rows},
                 report_uri=self._reports_uri,
                 shards=self._shards,
+                label=self._label.attribute,
                 max_bad=limit - len(set_aside),
             )
             task_files = [f"{task.report}.task" for task in tasks]

@@ -46,28 +46,31 @@ def manifest_files(
     copies: Copies,
     sample: Sample,
     config: SamplingConfig,
+    label: contract.Label,
     set_aside: Sequence[SetAside],
 ) -> dict[str, str]:
     """Returns file name -> text; the same bytes for the same sample on any machine."""
     index = copies.index
-    label = index.attribute(contract.LABEL_ATTRIBUTE)
+    values = index.attribute(label.attribute)
     identity = index.identity
     lines = [
         (
             index.ids[row].decode(),
             split,
-            int(label[row]),
+            int(values[row]),
             "" if identity is None else int(identity[row]),
         )
         for split, rows in sample.rows.items()
         for row in rows
     ]
     table = _csv(("image_id", "split", "label", "identity"), lines)
-    counts = _counts(index, sample, config)
+    counts = _counts(index, sample, config.balance_by or (label.attribute,))
     root = copies.root.rstrip("/") + "/"
     listed = hashlib.sha256(b"\n".join(copies.image_names)).hexdigest()
     content = {
         "seed": config.seed,
+        "synthetic": copies.synthetic,
+        "label": dataclasses.asdict(label),
         "sampling": dataclasses.asdict(config),
         "layout": copies.name,
         "annotated_images": len(index),
@@ -92,9 +95,8 @@ def manifest_files(
     }
 
 
-def _counts(index: Index, sample: Sample, config: SamplingConfig) -> dict[str, dict[str, int]]:
-    """Returns split -> joint value -> number of images; by the label where nothing is balanced."""
-    by = config.balance_by or (contract.LABEL_ATTRIBUTE,)
+def _counts(index: Index, sample: Sample, by: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Returns split -> joint value -> number of images."""
     codes = group_codes(index, by)
     names = group_names(by)
     return {

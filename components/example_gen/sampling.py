@@ -50,7 +50,7 @@ class SamplingConfig:
     """
 
     seed: int = 0
-    balance_by: tuple[str, ...] = (contract.LABEL_ATTRIBUTE,)
+    balance_by: tuple[str, ...] = (contract.MALE,)
     weights: tuple[float, ...] = ()
     total: int | None = None
     train: int | None = None

@@ -42,6 +42,7 @@ class ShardTask:
     Attributes:
       output: path of the TFRecord file.
       report: path of the JSON file that says what happened; see write_shard.
+      label: the attribute whose value becomes the feature `label`.
       rows: the index of this shard's images, in the order to write.
       images: path of the folder or zip.
       prefix: what the ids have before the file names.
@@ -53,6 +54,7 @@ class ShardTask:
     split: str
     output: str
     report: str
+    label: str
     rows: Index
     images: str
     prefix: bytes
@@ -69,6 +71,7 @@ def plan_shards(
     split_uris: dict[str, str],
     report_uri: str,
     shards: int,
+    label: str,
     max_bad: int,
 ) -> list[ShardTask]:
     """Divides the sample into files; `shards` a split, fewer where a split has fewer examples.
@@ -94,6 +97,7 @@ def plan_shards(
                     split=split,
                     output=f"{split_uris[split]}/{name}",
                     report=f"{report_uri}/{split}-{number:05d}.json",
+                    label=label,
                     rows=copies.index.take(part),
                     images=listing.path,
                     prefix=copies.prefixes[copy],
@@ -116,6 +120,7 @@ _GEOMETRY = features(
 _PARTITIONS = [
     _GEOMETRY + features({contract.PARTITION: [split.encode()]}) for split in contract.SPLITS
 ]
+_LABELS = [features({contract.LABEL: [value]}) for value in (0, 1)]
 
 
 def examples(task: ShardTask, bad: list[tuple[str, str]]) -> Iterator[bytes]:
@@ -125,6 +130,7 @@ def examples(task: ShardTask, bad: list[tuple[str, str]]) -> Iterator[bytes]:
     partition = None if rows.partition is None else rows.partition.tolist()
     identity = None if rows.identity is None else rows.identity.tolist()
     landmarks = None if rows.landmarks is None else rows.landmarks.tolist()
+    label = rows.attribute(task.label).tolist()
     names = (image_id[len(task.prefix) :] for image_id in ids)
     for i, image in enumerate(read_images(task.images, names, task.entries)):
         measured = b""
@@ -148,7 +154,8 @@ def examples(task: ShardTask, bad: list[tuple[str, str]]) -> Iterator[bytes]:
         if landmarks is not None:
             own[contract.LANDMARKS] = landmarks[i]
         common = _GEOMETRY if partition is None else _PARTITIONS[partition[i]]
-        yield encode_example(image, rows.attributes[i], common, features(own), measured)
+        others = (common, _LABELS[label[i]], features(own), measured)
+        yield encode_example(image, rows.attributes[i], *others)
 
 
 def save_task(task: ShardTask, path: str) -> None:

@@ -75,7 +75,7 @@ for file in request["images"]:
 print(json.dumps({"saved_model": answers}))
 """
 EXPECTED: Final = {
-    contract.P_MALE: "float32",
+    contract.P_POSITIVE: "float32",
     contract.LABEL: "int64",
     contract.UNCERTAIN: "bool",
 }
@@ -100,10 +100,10 @@ def check(
             SAVED_MODEL_CANARY, {"saved_model": str(saved_model), "images": paths}, folder
         )
     answers = {variant: [_check(variant, a) for a in given] for variant, given in found.items()}
-    reference = np.array([a[contract.P_MALE] for a in answers["saved_model"]])
+    reference = np.array([a[contract.P_POSITIVE] for a in answers["saved_model"]])
     for variant in files:
-        p_male = np.array([a[contract.P_MALE] for a in answers[variant]])
-        difference = np.abs(p_male - reference)
+        p_positive = np.array([a[contract.P_POSITIVE] for a in answers[variant]])
+        difference = np.abs(p_positive - reference)
         if not difference.max() <= MAX_DIFFERENCE[variant]:
             worst = images[int(difference.argmax())].name
             raise GateError(
@@ -154,13 +154,14 @@ def _check(variant: str, answer: Answer) -> dict[str, float]:
     dtypes = {name: dtype for name, (dtype, _, _) in answer.items()}
     shapes = {tuple(shape) for _, shape, _ in answer.values()}
     values = {name: float(value) for name, (_, _, value) in answer.items()}
-    if dtypes != EXPECTED or shapes != {(1,)} or not 0 <= values[contract.P_MALE] <= 1:
+    if dtypes != EXPECTED or shapes != {(1,)} or not 0 <= values[contract.P_POSITIVE] <= 1:
         raise GateError(
-            f"The canary: {variant} answered {dict(answer)}; expected p_male float32 in [0, 1], "
-            "label int64 and uncertain bool, each of shape (batch,). Nothing was published.",
+            f"The canary: {variant} answered {dict(answer)}; expected p_positive float32 in "
+            "[0, 1], label int64 and uncertain bool, each of shape (batch,). Nothing was "
+            "published.",
         )
-    if values[contract.LABEL] != (values[contract.P_MALE] >= 0.5):
+    if values[contract.LABEL] != (values[contract.P_POSITIVE] >= 0.5):
         raise GateError(
-            f"The canary: {variant} answered a label that p_male contradicts: {values}."
+            f"The canary: {variant} answered a label that p_positive contradicts: {values}."
         )
     return values

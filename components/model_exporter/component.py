@@ -28,11 +28,16 @@ from tfx.types import (
 from tfx.utils import path_utils
 
 from components.code_digest import code_digest
-from components.example_gen.artifacts import MANIFEST_CSV, SamplingManifest
+from components.example_gen.artifacts import (
+    MANIFEST_CSV,
+    SamplingManifest,
+    read_label,
+    read_manifest,
+)
 from components.model_exporter.artifacts import EXPORTED, ExportedModel, Parity
 from components.model_exporter.config import ExportConfig
 from components.model_exporter.export import export
-from data import release
+from data import contract, release
 
 logger = logging.getLogger("genq.exporter")
 
@@ -63,12 +68,15 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         if not blessed:
             logger.warning("The model is not blessed: it is not exported.")
             return
-        metadata = {}
+        metadata: dict[str, str] = {}
+        label = contract.Label()
         if self._context and self._context.pipeline_run_id:
             metadata["pipeline_run"] = self._context.pipeline_run_id
         if input_dict.get("manifest"):
             manifest = Path(artifact_utils.get_single_uri(input_dict["manifest"]))
             metadata["sample_sha256"] = release.sha256(manifest / MANIFEST_CSV)
+            label = read_label(read_manifest(manifest))
+        metadata["labels"] = json.dumps(label.names)
         model = artifact_utils.get_single_instance(input_dict["model"])
         uris = {s: artifact_utils.get_split_uri(input_dict["examples"], s) for s in SPLITS}
         export(
@@ -111,7 +119,7 @@ class ModelExporter(base_component.BaseComponent):  # type: ignore[misc]
       examples: splits `train` and `val` for int8, `test` to compare on.
       config: which variants, which limits.
       slices: attributes whose combinations are compared, e.g. (("Male",), ("Male", "Young")).
-      manifest: from example-gen; its hash goes into the ONNX files.
+      manifest: from example-gen; its hash and the labels' names go into the ONNX files.
     """
 
     SPEC_CLASS = ModelExporterSpec

@@ -19,16 +19,16 @@ class ExportConfig:
       variants: of VARIANTS; float32 always. int8 serves CPUs, float16 GPUs: onnxruntime's CPU
         provider computes float16 in float32 and is slower with it.
       parity_images: examples of `test` on which every variant is compared with the SavedModel.
-      max_difference_float32: largest |difference of p_male| that ONNX float32 may show.
+      max_difference_float32: largest |difference of p_positive| that ONNX float32 may show.
       max_difference_float16: the same for float16, which carries three digits.
       min_equal_decisions: share of the images on which a variant must give the SavedModel's label.
       max_slice_drop: by how much accuracy on a slice may fall; a larger drop stops the run when
         even the favourable end of its 95 % interval is below.
-      max_difference_decoders: largest |difference of p_male| between TensorFlow's and Pillow's
+      max_difference_decoders: largest |difference of p_positive| between TensorFlow's and Pillow's
         decoding of the same file.
       calibration_images: of `train`, on which int8's ranges are measured.
       judging_images: of `val`, on which the layers that stay in float are chosen.
-      int8_max_mean_difference: mean |difference of p_male| on them that int8 aims for.
+      int8_max_mean_difference: mean |difference of p_positive| on them that int8 aims for.
       int8_max_float_layers: so many convolutions may stay in float, at most.
       int8_failure: what an int8 model over a limit does: "stop" the run, or "leave_out" int8, with
         a warning and the reason in export.json and the release's parity report.

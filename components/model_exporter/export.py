@@ -77,7 +77,8 @@ def export(
     left_out: dict[str, str] = {}
     for comparison in comparisons:
         logger.info(
-            "%s on %d %s: p_male differs by %.1e at most, %.1e on average; equal labels %.2f %%",
+            "%s on %d %s: p_positive differs by %.1e at most, %.1e on average; equal labels "
+            "%.2f %%",
             comparison.variant,
             comparison.images,
             comparison.on,
@@ -140,7 +141,8 @@ def make_variants(
                 Path(workdir),
             )
         logger.info(
-            "int8: %d of %d convolutions stay in float; on val, p_male differs by %.4f on average",
+            "int8: %d of %d convolutions stay in float; on val, p_positive differs by %.4f on "
+            "average",
             len(made.float_layers),
             made.layers,
             made.effect.mean_difference,

@@ -28,6 +28,7 @@ class TestImage:
     Attributes:
       name: file name, e.g. "000001.jpg".
       encoded: JPEG bytes.
+      label: index into the names of what is learnt.
       attributes: name -> 0 or 1; all 40.
     """
 
@@ -36,12 +37,8 @@ class TestImage:
 
     name: str
     encoded: bytes
+    label: int
     attributes: dict[str, int]
-
-    @property
-    def label(self) -> int:
-        """Index into contract.LABELS."""
-        return self.attributes[contract.LABEL_ATTRIBUTE]
 
 
 def read_images(patterns: Sequence[str], limit: int) -> list[TestImage]:
@@ -55,13 +52,14 @@ def read_images(patterns: Sequence[str], limit: int) -> list[TestImage]:
         contract.IMAGE_ID: tf.io.FixedLenFeature([], tf.string),
         # A data set without an attribute counts as 0, so that small test sets need only the label.
         **{name: tf.io.FixedLenFeature([], tf.int64, 0) for name in contract.ATTRIBUTES},
-        contract.LABEL_ATTRIBUTE: tf.io.FixedLenFeature([], tf.int64),
+        contract.LABEL: tf.io.FixedLenFeature([], tf.int64),
     }
     records = example_dataset(patterns).take(limit)
     return [
         TestImage(
             name=e[contract.IMAGE_ID].decode(),
             encoded=e[contract.IMAGE],
+            label=int(e[contract.LABEL]),
             attributes={name: int(e[name]) for name in contract.ATTRIBUTES},
         )
         for e in records.map(

@@ -1,4 +1,4 @@
-"""The forms of the model as functions from pixels, or from files, to p_male.
+"""The forms of the model as functions from pixels, or from files, to p_positive.
 
 In: a SavedModel or an ONNX file. Out: a function. Both run as their users run them.
 """
@@ -18,7 +18,7 @@ from data import contract
 
 P = NDArray[np.float32]
 Model = Callable[[Pixels], P]
-"""uint8, (batch, height, width, 3) -> p_male, float32, (batch,)."""
+"""uint8, (batch, height, width, 3) -> p_positive, float32, (batch,)."""
 
 BATCH_SIZE = 32
 
@@ -31,19 +31,19 @@ class SavedModel:
         self._module = tf.saved_model.load(str(path))
 
     def __call__(self, image: Pixels) -> P:
-        """uint8, (batch, height, width, 3) -> p_male, (batch,)."""
+        """uint8, (batch, height, width, 3) -> p_positive, (batch,)."""
         answer = self._module.signatures[contract.SIGNATURE_PIXELS](image=tf.constant(image))
-        p_male: P = answer[contract.P_MALE].numpy()
-        return p_male
+        p_positive: P = answer[contract.P_POSITIVE].numpy()
+        return p_positive
 
     def encoded(self, files: Sequence[bytes]) -> P:
-        """JPEG or PNG bytes -> p_male, (n,), by the signature `serving_default`."""
+        """JPEG or PNG bytes -> p_positive, (n,), by the signature `serving_default`."""
         signature = self._module.signatures[contract.SIGNATURE_ENCODED]
         parts = [
             signature(image_bytes=tf.constant(list(files[i : i + BATCH_SIZE])))
             for i in range(0, len(files), BATCH_SIZE)
         ]
-        return np.concatenate([part[contract.P_MALE].numpy() for part in parts])
+        return np.concatenate([part[contract.P_POSITIVE].numpy() for part in parts])
 
 
 def onnx_model(path: Path) -> Model:
@@ -51,14 +51,14 @@ def onnx_model(path: Path) -> Model:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def run(image: Pixels) -> P:
-        [p_male] = session.run([contract.P_MALE], {contract.IMAGE: image})
-        return np.asarray(p_male, np.float32)
+        [p_positive] = session.run([contract.P_POSITIVE], {contract.IMAGE: image})
+        return np.asarray(p_positive, np.float32)
 
     return run
 
 
 def answers(model: Model, images: Sequence[Pixels]) -> P:
-    """Returns p_male of each image, (n,); images of one shape are batched."""
+    """Returns p_positive of each image, (n,); images of one shape are batched."""
     result = np.full(len(images), np.nan, np.float32)
     for indices, batch in batches(images, BATCH_SIZE):
         result[indices] = model(batch)

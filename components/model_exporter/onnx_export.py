@@ -7,7 +7,6 @@ temperature and uncertainty band are inside, as in the SavedModel.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from data import contract
 from data.errors import GateError
 from data.release import ImageGeometry, Signature
 
-OUTPUTS = (contract.P_MALE, contract.LABEL, contract.UNCERTAIN)
+OUTPUTS = (contract.P_POSITIVE, contract.LABEL, contract.UNCERTAIN)
 BATCH, HEIGHT, WIDTH = "batch", "height", "width"
 
 
@@ -99,11 +98,10 @@ def name_parts(model: onnx.ModelProto) -> None:
 
 
 def add_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Writes labels, training geometry and `metadata` into the file, in place."""
+    """Writes the training geometry and `metadata` into the file, in place."""
     onnx.helper.set_model_props(
         model,
         {
-            "genq.labels": json.dumps(contract.LABELS),
             "genq.image": ImageGeometry().model_dump_json(),
             **{f"genq.{key}": value for key, value in metadata.items()},
         },

@@ -1,8 +1,8 @@
 """The gate between the models: every variant must answer as the SavedModel does.
 
-In: p_male of the SavedModel and of a variant, on real test examples and on adversarial images, with
-labels and attributes. Out: a Comparison for each; GateError over a limit, naming variant, slice and
-images.
+In: p_positive of the SavedModel and of a variant, on real test examples and on adversarial images,
+with labels and attributes. Out: a Comparison for each; GateError over a limit, naming variant,
+slice and images.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Comparison:
       variant: e.g. "int8".
       on: which images, and how they were decoded.
       images: number of them.
-      max_difference, mean_difference: of p_male, absolute.
+      max_difference, mean_difference: of p_positive, absolute.
       equal_decisions: share of images with the same label.
       worst: (image, difference), largest first.
       flipped: images with another label.
@@ -84,8 +84,8 @@ def compare(variant: str, on: str, names: Sequence[str], expected: P, found: P) 
       variant: what `found` is of.
       on: which images.
       names: of the images.
-      expected: p_male, (n,).
-      found: p_male, (n,).
+      expected: p_positive, (n,).
+      found: p_positive, (n,).
     """
     difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
     difference[np.isnan(difference)] = np.inf
@@ -111,8 +111,8 @@ def compare_slices(
     Args:
       images: labelled.
       keys: each some attributes, e.g. ("Male", "Young").
-      expected: the SavedModel's p_male, (n,).
-      found: the variant's p_male, (n,).
+      expected: the SavedModel's p_positive, (n,).
+      found: the variant's p_positive, (n,).
     """
     labels = np.array([image.label for image in images])
     before = (expected >= 0.5) == (labels == 1)
@@ -164,12 +164,12 @@ def paired_interval(gained: int, lost: int, count: int) -> tuple[float, float]:
 
 
 def judge_difference(comparison: Comparison, max_difference: float) -> None:
-    """Raises GateError if p_male differs by more on any image; names variant and images."""
+    """Raises GateError if p_positive differs by more on any image; names variant and images."""
     if comparison.max_difference <= max_difference:
         return
     images = "\n".join(f"  {name}: {difference:.2g}" for name, difference in comparison.worst)
     raise GateError(
-        f"{comparison.variant}: p_male differs from the SavedModel's by up to "
+        f"{comparison.variant}: p_positive differs from the SavedModel's by up to "
         f"{comparison.max_difference:.2g} on {comparison.images} {comparison.on}; accepted: "
         f"{max_difference:.2g}. Nothing was published. The worst images:\n{images}",
         REMEDY,

@@ -44,7 +44,7 @@ class Effect:
 
     Attributes:
       equal_decisions: share of images with the same label.
-      mean_difference: of p_male, absolute.
+      mean_difference: of p_positive, absolute.
     """
 
     equal_decisions: float

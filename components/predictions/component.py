@@ -193,16 +193,17 @@ def _edges(predictions: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
     }
 
 
-_ATTRIBUTE_PARTS: Final = {
-    (name, value): features({name: [value]}) for name in contract.ATTRIBUTES for value in (0, 1)
+_BINARY: Final = (contract.LABEL, *contract.ATTRIBUTES)
+_BINARY_PARTS: Final = {
+    (name, value): features({name: [value]}) for name in _BINARY for value in (0, 1)
 }
 
 
 def _write_examples(predictions: pd.DataFrame, artifact: Artifact) -> None:
-    """Writes each split's rows as tf.Examples: attributes, bands, and the models' p_male."""
+    """Writes each split's rows as tf.Examples: label, attributes, bands, and the models' p_positive."""
     splits = [str(s) for s in predictions[table.SPLIT].unique()]
-    has_baseline = bool(predictions[table.BASELINE_P_MALE].notna().all())
-    numbers = [contract.P_MALE] + ([table.BASELINE_P_MALE] if has_baseline else [])
+    has_baseline = bool(predictions[table.BASELINE_P_POSITIVE].notna().all())
+    numbers = [contract.P_POSITIVE] + ([table.BASELINE_P_POSITIVE] if has_baseline else [])
     bands = [table.band_name(quality) for quality in QUALITIES]
     for split in splits:
         folder = f"{artifact.uri}/Split-{split}"
@@ -216,8 +217,8 @@ def _write_examples(predictions: pd.DataFrame, artifact: Artifact) -> None:
                     **{name: [row[name].encode()] for name in bands},
                 }
                 parts = [
-                    _ATTRIBUTE_PARTS[name, int(row[name])]
-                    for name in contract.ATTRIBUTES
+                    _BINARY_PARTS[name, int(row[name])]
+                    for name in _BINARY
                     if not pd.isna(row[name])
                 ]
                 writer.write(_as_example(b"".join([*parts, features(values)])))

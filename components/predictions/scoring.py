@@ -65,7 +65,7 @@ class ScoredModel:
         """Calls a signature.
 
         Raises:
-          DataError: if the model has no such signature.
+          DataError: if the model has no such signature, or no such outputs.
         """
         if signature not in self._model.signatures:
             raise DataError(
@@ -74,6 +74,13 @@ class ScoredModel:
                 "Train it with components/trainer, which exports that signature.",
             )
         answers = self._model.signatures[signature](**inputs)
+        if contract.P_POSITIVE not in answers:
+            raise DataError(
+                f"{self._path}: the model answers {', '.join(answers)}; expected "
+                f"{contract.P_POSITIVE} among them.",
+                "It is of another genq. Where it is the baseline, pin a newer release "
+                "(genq releases promote), or run in another --workdir.",
+            )
         return {name: value.numpy() for name, value in answers.items()}
 
 
@@ -146,11 +153,11 @@ class Score(beam.DoFn):  # type: ignore[misc]  # Beam ships no types for it
 def add_answer(row: Row, answers: Mapping[str, Mapping[str, Any]], number: int) -> None:
     """Adds what the models said about the example at `number` of the batch."""
     candidate, baseline = answers[CANDIDATE], answers.get(BASELINE)
-    row[contract.P_MALE] = float(candidate[contract.P_MALE][number])
+    row[contract.P_POSITIVE] = float(candidate[contract.P_POSITIVE][number])
     row[contract.UNCERTAIN] = bool(candidate[contract.UNCERTAIN][number])
     if contract.EMBEDDING in candidate:
         row[contract.EMBEDDING] = candidate[contract.EMBEDDING][number]
-    row[table.BASELINE_P_MALE] = baseline and float(baseline[contract.P_MALE][number])
+    row[table.BASELINE_P_POSITIVE] = baseline and float(baseline[contract.P_POSITIVE][number])
     row[table.BASELINE_UNCERTAIN] = baseline and bool(baseline[contract.UNCERTAIN][number])
 
 
@@ -160,7 +167,7 @@ def add_detector_answers(
     """Adds what the model says of the face that the detector cuts out of each image.
 
     Args:
-      rows: gain `detector_p_male` and `detector_uncertain` where a face is found.
+      rows: gain `detector_p_positive` and `detector_uncertain` where a face is found.
       images: encoded, in the order of `rows`.
       model: the candidate.
       detector: the application's.
@@ -173,7 +180,7 @@ def add_detector_answers(
     if found:
         answers = model.answer_crops(list(found.values()))
         for number, i in enumerate(found):
-            rows[i][table.DETECTOR_P_MALE] = float(answers[contract.P_MALE][number])
+            rows[i][table.DETECTOR_P_POSITIVE] = float(answers[contract.P_POSITIVE][number])
             rows[i][table.DETECTOR_UNCERTAIN] = bool(answers[contract.UNCERTAIN][number])
     return len(found)
 
@@ -215,12 +222,13 @@ def example_row(split: str, serialized: bytes) -> Row:
     for name in contract.ATTRIBUTES:
         values = features[name].int64_list.value if name in features else ()
         row[name] = int(values[0]) if values else None
-    if row[contract.LABEL_ATTRIBUTE] is None:
+    labels = features[contract.LABEL].int64_list.value if contract.LABEL in features else ()
+    if not labels:
         raise DataError(
-            f"{split}: {row[contract.IMAGE_ID]}: the example has no {contract.LABEL_ATTRIBUTE}.",
+            f"{split}: {row[contract.IMAGE_ID]}: the example has no {contract.LABEL}.",
             "Make the examples with example-gen.",
         )
-    row[contract.LABEL] = row[contract.LABEL_ATTRIBUTE]
+    row[contract.LABEL] = int(labels[0])
     try:
         row[contract.BRIGHTNESS], row[contract.SHARPNESS] = quality(image)
     except ImageError as error:

@@ -5,12 +5,12 @@ In: the folder that model-scorer wrote. Out: a pandas DataFrame. No TensorFlow, 
 Columns:
 
 - `split`, `image_id`; `image_sha256` (hex) of the encoded image; `identity` (missing where unknown)
-- `label`: what the annotators said, 0 female, 1 male. (A model's own label is p_male >= 0.5.)
-- `p_male` (float32) and `uncertain` of the candidate; `baseline_p_male` and `baseline_uncertain` of
-  the latest blessed model, missing where there is none
+- `label`: what the annotators said, e.g. 0 female, 1 male. (A model's own is p_positive >= 0.5.)
+- `p_positive` (float32) and `uncertain` of the candidate; `baseline_p_positive` and
+  `baseline_uncertain` of the latest blessed model, missing where there is none
 - the 40 attributes, 0 or 1, as far as the data have them
-- `detector_p_male`, `detector_uncertain`: the candidate's answer to the face that the application's
-  detector cuts out of the image; missing where it finds none, or where nobody asked
+- `detector_p_positive`, `detector_uncertain`: the candidate's answer to the face that the
+  application's detector cuts out of the image; missing where it finds none, or nobody asked
 - `brightness`, `sharpness` (data.images.quality), `image_bytes`, and for each a `…_band`: "low",
   "middle" or "high", thirds of the split
 """
@@ -35,9 +35,9 @@ from data.errors import DataError
 
 SPLIT: Final = "split"
 SHA256: Final = "image_sha256"
-BASELINE_P_MALE: Final = "baseline_p_male"
+BASELINE_P_POSITIVE: Final = "baseline_p_positive"
 BASELINE_UNCERTAIN: Final = "baseline_uncertain"
-DETECTOR_P_MALE: Final = "detector_p_male"
+DETECTOR_P_POSITIVE: Final = "detector_p_positive"
 DETECTOR_UNCERTAIN: Final = "detector_uncertain"
 BANDS: Final = ("low", "middle", "high")
 
@@ -57,11 +57,11 @@ SCHEMA: Final = pa.schema(
         pa.field(SHA256, pa.string()),
         pa.field(contract.IDENTITY, pa.int64()),
         pa.field(contract.LABEL, pa.int8()),
-        pa.field(contract.P_MALE, pa.float32()),
+        pa.field(contract.P_POSITIVE, pa.float32()),
         pa.field(contract.UNCERTAIN, pa.bool_()),
-        pa.field(BASELINE_P_MALE, pa.float32()),
+        pa.field(BASELINE_P_POSITIVE, pa.float32()),
         pa.field(BASELINE_UNCERTAIN, pa.bool_()),
-        pa.field(DETECTOR_P_MALE, pa.float32()),
+        pa.field(DETECTOR_P_POSITIVE, pa.float32()),
         pa.field(DETECTOR_UNCERTAIN, pa.bool_()),
         *(pa.field(name, pa.int8()) for name in contract.ATTRIBUTES),
         pa.field(contract.BRIGHTNESS, pa.float32()),
@@ -111,7 +111,7 @@ class Predictions:
     @property
     def has_baseline(self) -> bool:
         """Whether a baseline scored the same examples."""
-        return bool(self.table[BASELINE_P_MALE].notna().all())
+        return bool(self.table[BASELINE_P_POSITIVE].notna().all())
 
 
 def load(folder: str | Path) -> Predictions:

@@ -13,15 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from components.example_gen.artifacts import read_label, read_manifest
 from components.model_exporter.artifacts import EXPORT_JSON
 from components.release_pusher import metrics, provenance
-from data import release
+from data import contract, release
 from data.errors import ReleaseError
 from data.release import Release, Signature, Variant, VariantName
 
 NOTICE: Final = (
     "The labels say how a face appears to the annotators of CelebA. They are no statement about "
-    "anybody's sex or gender identity, and no decision about a person may rest on them."
+    "{what}, and no decision about a person may rest on them."
 )
 LICENCE: Final = (
     "Code: Apache-2.0. A model trained on CelebA is for non-commercial research only, as CelebA's "
@@ -113,6 +114,8 @@ def describe(
       run_config: the run's configuration, JSON.
     """
     exported = json.loads((sources.exported / EXPORT_JSON).read_text())
+    manifest = read_manifest(sources.manifest)
+    label = read_label(manifest)
     sources_of_truth = provenance.packages()
     if run_config:
         sources_of_truth["config"] = run_config
@@ -120,6 +123,9 @@ def describe(
         model_name=model_name,
         version=version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        label_attribute=label.attribute,
+        labels=label.names,
+        synthetic=bool(manifest.get("synthetic")),
         variants=variants(files, sums),
         signatures={n: Signature.model_validate(s) for n, s in exported["signatures"].items()},
         calibration=metrics.read_calibration(sources.model_run) if sources.model_run else None,
@@ -132,9 +138,15 @@ def describe(
         pipeline_run=pipeline_run,
         parent=parent,
         licence=LICENCE,
-        notice=NOTICE,
+        notice=notice(label),
         provenance=sources_of_truth,
     )
+
+
+def notice(label: contract.Label) -> str:
+    """Returns what users of the model must be told about its answers."""
+    what = "anybody's sex or gender identity" if label.attribute == contract.MALE else "the person"
+    return NOTICE.format(what=what)
 
 
 def variants(files: Mapping[str, Path], sums: Mapping[str, str]) -> tuple[Variant, ...]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import subprocess
 from pathlib import Path
 from typing import Final
 
-from components.example_gen.artifacts import MANIFEST_CSV, MANIFEST_JSON
+from components.example_gen.artifacts import MANIFEST_CSV, read_manifest
 from data import release
 from data.release import Sample
 
@@ -49,7 +48,7 @@ def packages(root: Path = ROOT) -> dict[str, str]:
 
 def sample(manifest: Path) -> Sample:
     """Returns which images the model was made of, from example-gen's manifest."""
-    content = json.loads((manifest / MANIFEST_JSON).read_text())
+    content = read_manifest(manifest)
     return Sample(
         manifest_sha256=release.sha256(manifest / MANIFEST_CSV),
         counts=content["counts"],
@@ -59,6 +58,6 @@ def sample(manifest: Path) -> Sample:
 
 def data_fingerprint(manifest: Path) -> str:
     """Returns one hash over those of the data set's files (the sample's own left out)."""
-    hashes = json.loads((manifest / MANIFEST_JSON).read_text())["sha256"]
+    hashes = read_manifest(manifest)["sha256"]
     lines = sorted(f"{digest}  {name}" for name, digest in hashes.items() if name != MANIFEST_CSV)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -19,7 +19,7 @@ input [
   {{ name: "{image}" data_type: TYPE_UINT8 dims: [ -1, -1, 3 ] }}
 ]
 output [
-  {{ name: "{p_male}" data_type: TYPE_FP32 dims: [ 1 ] reshape {{ shape: [ ] }} }},
+  {{ name: "{p_positive}" data_type: TYPE_FP32 dims: [ 1 ] reshape {{ shape: [ ] }} }},
   {{ name: "{label}" data_type: TYPE_INT64 dims: [ 1 ] reshape {{ shape: [ ] }} }},
   {{ name: "{uncertain}" data_type: TYPE_BOOL dims: [ 1 ] reshape {{ shape: [ ] }} }}
 ]
@@ -32,7 +32,7 @@ def config_pbtxt(model_name: str) -> str:
         name=model_name,
         batch=MAX_BATCH_SIZE,
         image=contract.IMAGE,
-        p_male=contract.P_MALE,
+        p_positive=contract.P_POSITIVE,
         label=contract.LABEL,
         uncertain=contract.UNCERTAIN,
     )

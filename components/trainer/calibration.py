@@ -18,8 +18,8 @@ class Calibration:
     """What is stored in the exported model.
 
     Attributes:
-      temperature: p_male = sigmoid(logit / temperature).
-      uncertain_below: the answer is "uncertain" where |p_male - 0.5| is less than this.
+      temperature: p_positive = sigmoid(logit / temperature).
+      uncertain_below: the answer is "uncertain" where |p_positive - 0.5| is less than this.
     """
 
     temperature: float = 1.0
@@ -71,12 +71,12 @@ def fit(
     )
     # Never worse than doing nothing: separable data drives the temperature to its bound.
     temperature = float(np.exp(found.x)) if found.fun < nll(logits, labels) else 1.0
-    p_male = expit(logits / temperature)
-    width, abstention, error = uncertainty_band(p_male, labels, target_error, max_abstention)
+    p_positive = expit(logits / temperature)
+    width, abstention, error = uncertainty_band(p_positive, labels, target_error, max_abstention)
     return CalibrationReport(
         calibration=Calibration(temperature, width),
         ece_before=expected_calibration_error(expit(logits), labels),
-        ece_after=expected_calibration_error(p_male, labels),
+        ece_after=expected_calibration_error(p_positive, labels),
         nll_before=nll(logits, labels),
         nll_after=nll(logits / temperature, labels),
         abstention=abstention,
@@ -91,31 +91,31 @@ def nll(logits: Floats, labels: Floats) -> float:
     return float(-np.mean(labels * log_expit(logits) + (1 - labels) * log_expit(-logits)))
 
 
-def expected_calibration_error(p_male: Floats, labels: Floats, bins: int = 15) -> float:
+def expected_calibration_error(p_positive: Floats, labels: Floats, bins: int = 15) -> float:
     """Mean |accuracy - confidence| over equal-width confidence bins, weighted by their counts.
 
     Naeini et al. 2015 / Guo et al. 2017, with 15 bins as there; for two classes the confidence of
     the predicted label lies in [0.5, 1].
     """
-    confidence = np.maximum(p_male, 1 - p_male)
-    correct = (p_male >= 0.5) == (labels == 1)
+    confidence = np.maximum(p_positive, 1 - p_positive)
+    correct = (p_positive >= 0.5) == (labels == 1)
     index = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(index, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / p_male.size)
+    return float(np.abs(gaps).sum() / p_positive.size)
 
 
 def uncertainty_band(
-    p_male: Floats, labels: Floats, target_error: float, max_abstention: float
+    p_positive: Floats, labels: Floats, target_error: float, max_abstention: float
 ) -> tuple[float, float, float]:
     """Chooses the narrowest band around 0.5 outside of which errors are at most `target_error`.
 
     Returns:
       (half width, share inside, error rate outside).
     """
-    certainty = np.abs(p_male - 0.5)
+    certainty = np.abs(p_positive - 0.5)
     order = np.argsort(-certainty)  # most certain first
-    wrong = ((p_male >= 0.5) != (labels == 1))[order]
-    n = p_male.size
+    wrong = ((p_positive >= 0.5) != (labels == 1))[order]
+    n = p_positive.size
     kept = np.arange(1, n + 1)
     error = np.cumsum(wrong) / kept
     fewest = n - int(max_abstention * n)
@@ -127,5 +127,5 @@ def uncertainty_band(
     ranked = certainty[order]
     width = float((ranked[count - 1] + ranked[count]) / 2)
     inside = certainty < width
-    outside_error = float(np.mean(((p_male >= 0.5) != (labels == 1))[~inside]))
+    outside_error = float(np.mean(((p_positive >= 0.5) != (labels == 1))[~inside]))
     return width, float(np.mean(inside)), outside_error

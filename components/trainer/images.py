@@ -60,7 +60,7 @@ def read(patterns: Sequence[str], *, batch: int = 256) -> LabelledImages:
     digests: list[bytes] = []
     for examples in parsed:
         encoded.append(examples[contract.IMAGE])
-        labels.append(examples[contract.LABEL_ATTRIBUTE].numpy())
+        labels.append(examples[contract.LABEL].numpy())
         digests.extend(hashlib.sha256(image).digest() for image in encoded[-1].numpy())
     if not digests:
         raise DataError(

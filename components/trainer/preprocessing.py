@@ -43,7 +43,7 @@ def decode_batch(image_bytes: tf.Tensor, size_px: int) -> tf.Tensor:
 
 EXAMPLE_FEATURES: Mapping[str, tf.io.FixedLenFeature] = {
     contract.IMAGE: tf.io.FixedLenFeature([], tf.string),
-    contract.LABEL_ATTRIBUTE: tf.io.FixedLenFeature([], tf.int64),
+    contract.LABEL: tf.io.FixedLenFeature([], tf.int64),
 }
 """What training reads of an example."""
 
@@ -52,4 +52,4 @@ def parse_example(serialized: tf.Tensor, size_px: int) -> tuple[tf.Tensor, tf.Te
     """One example -> (float32 image (size_px, size_px, 3), float32 label () 0 or 1)."""
     features = tf.io.parse_single_example(serialized, dict(EXAMPLE_FEATURES))
     image = resize_and_scale(decode(features[contract.IMAGE]), size_px)
-    return image, tf.cast(features[contract.LABEL_ATTRIBUTE], tf.float32)
+    return image, tf.cast(features[contract.LABEL], tf.float32)

@@ -35,11 +35,11 @@ class ServingModule(tf.Module):  # type: ignore[misc]  # TensorFlow ships no typ
     def _answer(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         """(batch, 1) -> the three outputs."""
         logits = tf.cast(logits, tf.float32)[:, 0]
-        p_male = tf.sigmoid(logits / self._calibration.temperature)
-        certainty = tf.abs(p_male - 0.5)
+        p_positive = tf.sigmoid(logits / self._calibration.temperature)
+        certainty = tf.abs(p_positive - 0.5)
         return {
-            contract.P_MALE: tf.identity(p_male, contract.P_MALE),
-            contract.LABEL: tf.cast(p_male >= 0.5, tf.int64, name=contract.LABEL),
+            contract.P_POSITIVE: tf.identity(p_positive, contract.P_POSITIVE),
+            contract.LABEL: tf.cast(p_positive >= 0.5, tf.int64, name=contract.LABEL),
             contract.UNCERTAIN: tf.less(
                 certainty, self._calibration.uncertain_below, name=contract.UNCERTAIN
             ),

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from data.errors import ConfigError
 
+STAMP = "synthetic.json"
+"""File that says a folder holds a look-alike, and which."""
+
 MAX_IMAGES = 999_999
 """File names have six digits, as CelebA's."""
 

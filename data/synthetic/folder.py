@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from data import contract, layouts
 from data.errors import DataError
-from data.synthetic.config import SyntheticConfig
+from data.synthetic.config import STAMP, SyntheticConfig
 
 if TYPE_CHECKING:
     from data.synthetic.people import Photo
     from data.synthetic.photo import Drawn
 
-STAMP: Final = "synthetic.json"
 GENERATOR_VERSION: Final = 1
 """Part of what a seed means: one more whenever the bytes of any image or annotation change."""
 FOLDERS: Final = ("Anno", "Eval", "Img")

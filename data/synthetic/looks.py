@@ -139,8 +139,8 @@ def look_of(photo: Photo, seed: int) -> Look:
     """Returns the look of one image; what is the person's is the same on all their images."""
     own = generator(seed, "looks", photo.identity)
     here = generator(seed, "picture", photo.number)
-    has = photo.attributes - {contract.LABEL_ATTRIBUTE}
-    male = contract.LABEL_ATTRIBUTE in photo.attributes
+    has = photo.attributes - {contract.MALE}
+    male = contract.MALE in photo.attributes
     young = "Young" in has
 
     # Every number is drawn whatever the attributes, so that one attribute changes nothing else.

@@ -93,7 +93,7 @@ TOP: Final = ("Receding_Hairline", "Wearing_Hat", "Bangs")
 """One at most of each group; nobody bald has one of TEXTURE, a receding hairline or bangs."""
 BEARDS: Final = ("5_o_Clock_Shadow", "Goatee", "Mustache", "Sideburns")
 """Only without No_Beard."""
-_GROUPED: Final = {*HAIR, *TEXTURE, *TOP, *BEARDS, "No_Beard", contract.LABEL_ATTRIBUTE}
+_GROUPED: Final = {*HAIR, *TEXTURE, *TOP, *BEARDS, "No_Beard", contract.MALE}
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _people(config: SyntheticConfig) -> Iterator[_Open]:
     Partition and Male go where most is lacking so far, so that both keep their shares even in a
     small look-alike, and a person never depends on those who come later.
     """
-    male_rate = rates()[contract.LABEL_ATTRIBUTE][2]
+    male_rate = rates()[contract.MALE][2]
     images = [0, 0, 0]
     males = [0, 0, 0]
     identity = 0
@@ -231,7 +231,7 @@ def draw_attributes(seed: int, identity: int, number: int, male: bool) -> frozen
                 return {name}
         return set()
 
-    found = {contract.LABEL_ATTRIBUTE} if male else set()
+    found = {contract.MALE} if male else set()
     found |= {n for n in contract.ATTRIBUTES if n not in _GROUPED and quantile(n) < rate(n)}
     hair = one_of("hair", HAIR, 1)
     found |= hair
@@ -263,7 +263,7 @@ def _person_latents(seed: int, identity: int) -> np.ndarray[tuple[int], np.dtype
 
 def shuffled_labels(config: SyntheticConfig, everyone: list[Photo]) -> list[Photo]:
     """Returns the photos with Male permuted among those of each partition."""
-    label = contract.LABEL_ATTRIBUTE
+    label = contract.MALE
     result = list(everyone)
     for partition in range(len(contract.SPLITS)):
         rows = [i for i, p in enumerate(everyone) if p.partition == partition]

@@ -50,7 +50,7 @@ class FaceAnswer:
     face: Face
     crop: NDArray[np.uint8]
     quality: Quality
-    p_male: float
+    p_positive: float
     label: int
     uncertain: bool
 
@@ -154,7 +154,7 @@ def _answer(face: Face, crop: NDArray[np.uint8], measured: Quality, answer: Answ
         face,
         crop,
         measured,
-        float(answer.p_male[0]),
+        float(answer.p_positive[0]),
         int(answer.label[0]),
         bool(answer.uncertain[0]),
     )

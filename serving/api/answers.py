@@ -5,23 +5,29 @@ In: what analysis.py found. Out: schemas.py's answers, for the routes and for `g
 
 from __future__ import annotations
 
-from typing import Any
-
 from data import contract
 from data.faces.alignment import LANDMARKS
 from serving.api import schemas
 from serving.api.analysis import FaceAnswer
 
 
-def face_answer(answer: FaceAnswer, crop: str | None = None) -> schemas.FaceAnswer:
-    """Returns what is told of one face; `crop` is a JPEG as base64."""
+def face_answer(
+    answer: FaceAnswer, labels: tuple[str, str], crop: str | None = None
+) -> schemas.FaceAnswer:
+    """Returns what is told of one face.
+
+    Args:
+      answer: of the model.
+      labels: the release's.
+      crop: a JPEG as base64.
+    """
     face = answer.face
     x1, y1, x2, y2 = (round(v, 2) for v in face.box)
     points = {
         name: schemas.Point(x=round(float(x), 2), y=round(float(y), 2))
         for name, (x, y) in zip(LANDMARKS, face.landmarks, strict=True)
     }
-    words = said(answer.p_male, answer.label, answer.uncertain)
+    words = said(answer.p_positive, answer.label, answer.uncertain, labels)
     return schemas.FaceAnswer(
         **words.model_dump(),
         box=schemas.Box(x1=x1, y1=y1, x2=x2, y2=y2),
@@ -32,7 +38,7 @@ def face_answer(answer: FaceAnswer, crop: str | None = None) -> schemas.FaceAnsw
     )
 
 
-def said(p_male: float, label: int, uncertain: bool) -> schemas.Answer:
+def said(p_positive: float, label: int, uncertain: bool, labels: tuple[str, str]) -> schemas.Answer:
     """Returns an answer: "uncertain" in place of the label where the model abstains."""
-    name: Any = "uncertain" if uncertain else contract.LABELS[label]
-    return schemas.Answer(p_male=p_male, label=name, uncertain=uncertain)
+    name = contract.UNCERTAIN if uncertain else labels[label]
+    return schemas.Answer(p_positive=p_positive, label=name, uncertain=uncertain)

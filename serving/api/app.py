@@ -36,8 +36,9 @@ from serving.api.workers import Stopped, Workers
 log = logging.getLogger("genq.serving")
 
 DESCRIPTION = (
-    "Finds every face in a photo and says how it appears to the annotators of CelebA: female, "
-    "male, or that the model would rather not say. Not a statement about anybody's identity. "
+    "Finds every face in a photo and says how it appears to the annotators of CelebA: with the "
+    "usual model female, male, or that it would rather not say; /v1/model says what the labels of "
+    "this one are. Not a statement about anybody's identity. "
     "Photos are not stored."
 )
 

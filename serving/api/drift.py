@@ -17,7 +17,6 @@ from typing import Final, Literal
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from data import contract
 from data.release import Release
 
 MEDIUM: Final = 0.5
@@ -102,7 +101,7 @@ def measure(metrics: str, release: Release) -> list[Drift]:
             drift = Drift(release.version, statistic, n, mean, std_dev, trained, spread, shift)
         drifts.append(drift)
     n = int(sum(labels.values()))
-    for name, reference_name in (("uncertain", "abstention"), (contract.LABELS[1], "")):
+    for name, reference_name in (("uncertain", "abstention"), (release.labels[1], "")):
         share = labels[name] / n if n else math.nan
         known = release.metrics.overall.get(reference_name)
         spread = math.sqrt(share * (1 - share)) if n else math.nan

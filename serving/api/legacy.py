@@ -23,7 +23,7 @@ from serving.api.upload import PHOTO_FIELDS, read_files, upload_openapi
 from serving.api.workers import Check
 
 LABELS = ("Perempuan", "Laki-laki")
-"""In the order of data.contract.LABELS."""
+"""What that project called female and male."""
 _ERRORS = errors(401, 404, 408, 413, 415, 422, 429, 503, 504)
 
 router = APIRouter(tags=["legacy"])
@@ -105,7 +105,7 @@ async def _photo(request: Request, state: State) -> bytes:
 def _face(state: State, answer: analysis.FaceAnswer, taken_s: float) -> schemas.LegacyFace:
     name = state.store.put(images.jpeg(Image.fromarray(answer.crop), 90), ".jpg")
     label: Any = LABELS[answer.label]
-    confidence = answer.p_male if answer.label == 1 else 1 - answer.p_male
+    confidence = answer.p_positive if answer.label == 1 else 1 - answer.p_positive
     return schemas.LegacyFace(
         name=name,
         label=label,

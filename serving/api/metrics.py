@@ -21,7 +21,6 @@ from prometheus_client import (
     multiprocess,
 )
 
-from data import contract
 from serving.api.analysis import FaceAnswer
 from serving.api.releases import Answers, Engine
 
@@ -70,9 +69,9 @@ class Metrics:
         self.faces = Counter(
             "genq_faces", "Faces by what was answered", ["version", "label"], registry=registry
         )
-        self.p_male = Histogram(
-            "genq_p_male",
-            "Calibrated probability that annotators would say male",
+        self.p_positive = Histogram(
+            "genq_p_positive",
+            "Calibrated probability of the second label: male, of the usual model",
             ["version"],
             buckets=[n / 20 for n in range(1, 21)],
             registry=registry,
@@ -95,7 +94,7 @@ class Metrics:
         }
         self.shadow_difference = Histogram(
             "genq_shadow_difference",
-            "|p_male of shadow - p_male of the release that answered|",
+            "|p_positive of shadow - p_positive of the release that answered|",
             ["version", "shadow"],
             buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
             registry=registry,
@@ -121,23 +120,25 @@ class Metrics:
     def face(self, engine: Engine, answer: FaceAnswer) -> None:
         """Counts one face."""
         version = str(engine.version)
-        self.answer(engine, answer.p_male, answer.label, answer.uncertain)
+        self.answer(engine, answer.p_positive, answer.label, answer.uncertain)
         for name in STATISTICS:
             value = getattr(answer.quality, name)
             self.statistics[name].labels(version).observe(value)
             self.squares[name].labels(version).inc(value**2)
 
-    def answer(self, engine: Engine, p_male: float, label: int, uncertain: bool) -> None:
+    def answer(self, engine: Engine, p_positive: float, label: int, uncertain: bool) -> None:
         """Counts one answer of a model."""
         version = str(engine.version)
-        name = UNCERTAIN if uncertain else contract.LABELS[label]
+        name = UNCERTAIN if uncertain else engine.release.labels[label]
         self.faces.labels(version, name).inc()
-        self.p_male.labels(version).observe(p_male)
+        self.p_positive.labels(version).observe(p_positive)
 
     def shadow(self, engine: Engine, other: Engine, answer: FaceAnswer, theirs: Answers) -> None:
         """Counts how far a shadow's answer is from the one that was given."""
         names = str(engine.version), str(other.version)
-        self.shadow_difference.labels(*names).observe(abs(answer.p_male - float(theirs.p_male[0])))
+        self.shadow_difference.labels(*names).observe(
+            abs(answer.p_positive - float(theirs.p_positive[0]))
+        )
         if int(theirs.label[0]) != answer.label:
             self.shadow_disagreements.labels(*names).inc()
 

@@ -22,7 +22,8 @@ from serving.api.releases import Engine
 from serving.api.schemas import Answer
 from serving.api.settings import Settings
 
-_COLOURS: Final = {"female": "#f2b134", "male": "#4aa8ff", "uncertain": "#d0d0d0"}
+_COLOURS: Final = ("#f2b134", "#4aa8ff")
+_DOUBT: Final = "#d0d0d0"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Predictor:
             found = self._analyser.photo(data, self.engine, lambda: None, Timer())
         except ApiError as error:
             raise ImageError(error.text("en")) from error
-        faces = [face_answer(a) for a in found.answers]
+        faces = [face_answer(a, self.engine.release.labels) for a in found.answers]
         answers = self._about(found.photo) | {
             "rotated_deg": found.rotated_deg,
             "faces": [f.model_dump(exclude={"crop_jpeg"}) for f in faces],
@@ -79,7 +80,12 @@ class Predictor:
             photo, answer = self._analyser.crop(data, self.engine, Timer())
         except ApiError as error:
             raise ImageError(error.text("en")) from error
-        face = said(float(answer.p_male[0]), int(answer.label[0]), bool(answer.uncertain[0]))
+        face = said(
+            float(answer.p_positive[0]),
+            int(answer.label[0]),
+            bool(answer.uncertain[0]),
+            self.engine.release.labels,
+        )
 
         def picture() -> Image.Image:
             image = Image.fromarray(photo.pixels)
@@ -108,9 +114,13 @@ def drawing(found: Analysis, faces: Sequence[Answer]) -> Image.Image:
     for place, face in zip(found.found, faces, strict=True):
         x1, y1, x2, y2 = place.box
         width = max(2, image.width // 300)
-        draw.rectangle((x1, y1, x2, y2), outline=_COLOURS[face.label], width=width)
+        draw.rectangle((x1, y1, x2, y2), outline=_colour(face), width=width)
         _label(draw, (x1, y1), face, image.width)
     return image
+
+
+def _colour(face: Answer) -> str:
+    return _DOUBT if face.uncertain else _COLOURS[int(face.p_positive >= 0.5)]
 
 
 def _label(
@@ -118,8 +128,8 @@ def _label(
 ) -> None:
     """Writes the answer above `corner`, or below it at the photo's edge, on a dark ground."""
     font = ImageFont.load_default(max(12, width // 45))
-    text = f"{face.label}  {face.p_male:.2f}"
+    text = f"{face.label}  {face.p_positive:.2f}"
     _, _, wide, high = draw.textbbox((0, 0), text, font=font)
     x, y = corner[0], corner[1] - high - 6 if corner[1] > high + 6 else corner[1]
     draw.rectangle((x, y, x + wide + 6, y + high + 6), fill="#202020")
-    draw.text((x + 3, y + 2), text, font=font, fill=_COLOURS[face.label])
+    draw.text((x + 3, y + 2), text, font=font, fill=_colour(face))

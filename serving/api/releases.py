@@ -38,16 +38,16 @@ from serving.api.settings import Settings
 
 log = logging.getLogger("genq.serving")
 
-_OUTPUTS: Final = (contract.P_MALE, contract.LABEL, contract.UNCERTAIN)
+_OUTPUTS: Final = (contract.P_POSITIVE, contract.LABEL, contract.UNCERTAIN)
 _AUTO: Final[tuple[VariantName, ...]] = ("int8", "float32")
 _PROCESS_ORDER = random.SystemRandom()
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Of n crops: p_male float32 (n,), label int64 (n,), uncertain bool (n,)."""
+    """Of n crops: p_positive float32 (n,), label int64 (n,), uncertain bool (n,)."""
 
-    p_male: NDArray[np.float32]
+    p_positive: NDArray[np.float32]
     label: NDArray[np.int64]
     uncertain: NDArray[np.bool_]
 
@@ -88,8 +88,10 @@ class Engine:
                 f"{path} is no model that answers uint8 images with {', '.join(_OUTPUTS)}: {error}",
                 "Publish it again; `genq run` checks this before it does.",
             ) from error
-        if warm.p_male.shape != (1,) or not 0 <= warm.p_male[0] <= 1:
-            raise ReleaseError(f"{path} answers p_male {warm.p_male!r}; expected one in [0, 1].")
+        if warm.p_positive.shape != (1,) or not 0 <= warm.p_positive[0] <= 1:
+            raise ReleaseError(
+                f"{path} answers p_positive {warm.p_positive!r}; expected one in [0, 1]."
+            )
         self.loaded_s = time.time()
 
     def _choose(self, variant: str) -> VariantName:
@@ -110,8 +112,8 @@ class Engine:
 
     def classify(self, crops: NDArray[np.uint8]) -> Answers:
         """Answers about aligned crops, uint8 (n, height, width, 3)."""
-        p_male, label, uncertain = self._session.run(list(_OUTPUTS), {contract.IMAGE: crops})
-        return Answers(p_male, label, uncertain)
+        p_positive, label, uncertain = self._session.run(list(_OUTPUTS), {contract.IMAGE: crops})
+        return Answers(p_positive, label, uncertain)
 
 
 @dataclass(frozen=True)

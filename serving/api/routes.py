@@ -49,7 +49,7 @@ v1 = APIRouter(prefix="/v1", tags=["v1"])
 operations = APIRouter(tags=["operations"])
 
 _EXAMPLE_FACE: Final = {
-    "p_male": 0.07, "label": "female", "uncertain": False,
+    "p_positive": 0.07, "label": "female", "uncertain": False,
     "box": {"x1": 181.4, "y1": 63.2, "x2": 265.6, "y2": 171.7},
     "landmarks": {
         "left_eye": {"x": 203.4, "y": 100.1}, "right_eye": {"x": 245.9, "y": 102.8},
@@ -65,6 +65,7 @@ _EXAMPLE: Final = {
     "unusable_faces": 0,
     "release": {
         "model_name": "gender", "version": 1764000000, "variant": "int8", "canary": False,
+        "labels": ["female", "male"], "synthetic": False,
     },
     "timings_ms": {"decode": 8.1, "detect": 77.0, "align": 1.2, "classify": 27.4, "total": 114.0},
     "preview_jpeg": None,
@@ -113,7 +114,10 @@ async def faces(
             format=found.photo.format,
             rotated_deg=found.rotated_deg,
         ),
-        faces=[face_answer(a, c) for a, c in zip(found.answers, cut, strict=True)],
+        faces=[
+            face_answer(a, choice.engine.release.labels, c)
+            for a, c in zip(found.answers, cut, strict=True)
+        ],
         unusable_faces=found.unusable,
         release=answered_by(choice),
         timings_ms=_rounded(timer),
@@ -143,10 +147,10 @@ async def classify(request: Request, lang: Lang = None) -> schemas.Classified:
         for data in files:
             check()
             _, found = state.analyser.crop(data, choice.engine, timer)
-            p_male, label = float(found.p_male[0]), int(found.label[0])
+            p_positive, label = float(found.p_positive[0]), int(found.label[0])
             uncertain = bool(found.uncertain[0])
-            state.metrics.answer(choice.engine, p_male, label, uncertain)
-            answers.append(said(p_male, label, uncertain))
+            state.metrics.answer(choice.engine, p_positive, label, uncertain)
+            answers.append(said(p_positive, label, uncertain, choice.engine.release.labels))
         return answers
 
     with timer.step("total"):
@@ -326,6 +330,8 @@ def answered_by(choice: Choice) -> schemas.AnsweredBy:
         version=release.version,
         variant=choice.engine.variant,
         canary=choice.canary,
+        labels=release.labels,
+        synthetic=release.synthetic,
     )
 
 

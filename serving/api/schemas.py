@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data.release import Release
 
-Label = Literal["female", "male", "uncertain"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 NOTICE = (
@@ -50,10 +49,13 @@ class Landmarks(_Model):
 class Answer(_Model):
     """What the model says of one face."""
 
-    p_male: Probability = Field(
-        description="Calibrated probability that CelebA's annotators would have said male."
+    p_positive: Probability = Field(
+        description="Calibrated probability that CelebA's annotators would have given the second "
+        "of the release's labels: male, of the usual model."
     )
-    label: Label = Field(description="'uncertain' where the model abstains.")
+    label: str = Field(
+        description="One of the release's labels; 'uncertain' where the model abstains."
+    )
     uncertain: bool
 
 
@@ -87,6 +89,12 @@ class AnsweredBy(_Model):
     version: int
     variant: str
     canary: bool = False
+    labels: tuple[str, str] = Field(
+        description="What its answers are called: 'female' and 'male', of the usual model."
+    )
+    synthetic: bool = Field(
+        default=False, description="Learnt from drawn faces only: worth nothing on photos."
+    )
 
 
 class Faces(_Model):

@@ -52,7 +52,8 @@ def write_examples(root: Path) -> Path:
                 feature[contract.IMAGE_ID].bytes_list.value.append(name.encode())
                 for attribute in contract.ATTRIBUTES:
                     feature[attribute].int64_list.value.append(0)
-                feature[contract.LABEL_ATTRIBUTE].int64_list.value[:] = [label]
+                feature[contract.MALE].int64_list.value[:] = [label]
+                feature[contract.LABEL].int64_list.value[:] = [label]
                 feature["Young"].int64_list.value[:] = [row // 2 % 2]
                 writer.write(example.SerializeToString())
     return root

@@ -130,7 +130,7 @@ def test_the_natural_test_split_is_scored_and_reported_beside_the_balanced_one(
     lines = (workplace.data / "Anno/list_attr_celeba.txt").read_text().splitlines()
     male = lines[1].split().index("Male") + 1
     men = sum(f[male] == "1" for f in map(str.split, lines[2:]) if f[0] in test)
-    share = metrics["natural"][0]["metrics"]["share_male"]["value"]
+    share = metrics["natural"][0]["metrics"]["share_positive"]["value"]
     assert share == pytest.approx(men / len(test))
     verdict = json.loads(
         (workplace.newest("fairness-gate", "verdict") / "verdict.json").read_text()
@@ -164,8 +164,10 @@ np.savez({str(tmp_path / "answers.npz")!r}, **answers)
     answers = np.load(tmp_path / "answers.npz")
     model = tf.saved_model.load(str(release))
     expected = model.signatures[contract.SIGNATURE_PIXELS](image=tf.constant(images))
-    assert set(answers) == {contract.P_MALE, contract.LABEL, contract.UNCERTAIN}
-    np.testing.assert_allclose(answers[contract.P_MALE], expected[contract.P_MALE], atol=1e-4)
+    assert set(answers) == {contract.P_POSITIVE, contract.LABEL, contract.UNCERTAIN}
+    np.testing.assert_allclose(
+        answers[contract.P_POSITIVE], expected[contract.P_POSITIVE], atol=1e-4
+    )
     np.testing.assert_array_equal(answers[contract.LABEL], expected[contract.LABEL])
 
 
@@ -192,7 +194,7 @@ def test_a_release_is_made_again_from_what_it_says_of_itself(
         assert rows[same][-1] == "equal", done.stdout
     assert "code" in rows  # equal only if nobody commits or edits while the test runs
     assert "accuracy" in rows and "file of float32" in rows
-    [answers] = [cells for what, cells in rows.items() if what.startswith("p_male on")]
+    [answers] = [cells for what, cells in rows.items() if what.startswith("p_positive on")]
     assert "at most" in answers[1]
     assert done.returncode == int(any(cells[-1] == "differs" for cells in rows.values()))
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -299,5 +301,6 @@ def test_release_json_says_where_it_came_from(workplace: Workplace) -> None:
     version = max(workplace.releases())
     content = json.loads((folder / version / "release.json").read_text())
     assert content["version"] == int(version)
-    assert content["labels"] == list(contract.LABELS)
+    assert content["labels"] == ["female", "male"]
+    assert content["synthetic"] is True
     assert (folder / version / "SHA256SUMS").is_file()

@@ -67,12 +67,12 @@ def evaluation_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     label = np.arange(40) % 2
     wrong = np.arange(40) < 4
     frame = pd.DataFrame(
-        {"Male": label, "p_male": np.where(wrong, 1 - label, label) * 0.8 + 0.1, "Young": label}
+        {"Male": label, "p_positive": np.where(wrong, 1 - label, label) * 0.8 + 0.1, "Young": label}
     )
     tfma.analyze_raw_data(
         frame,
         config_pb2.EvalConfig(
-            model_specs=[config_pb2.ModelSpec(label_key="Male", prediction_key="p_male")],
+            model_specs=[config_pb2.ModelSpec(label_key="Male", prediction_key="p_positive")],
             slicing_specs=[
                 config_pb2.SlicingSpec(),
                 config_pb2.SlicingSpec(feature_keys=["Young"]),
@@ -116,7 +116,7 @@ def test_the_onnx_file_says_what_it_takes_gives_and_is(exported: SimpleNamespace
     assert (image.name, image.type.tensor_type.elem_type) == ("image", onnx.TensorProto.UINT8)
     assert axes == ["batch", "height", "width", 3]
     outputs = {o.name: o.type.tensor_type for o in model.graph.output}
-    assert list(outputs) == ["p_male", "label", "uncertain"]
+    assert list(outputs) == ["p_positive", "label", "uncertain"]
     assert [o.elem_type for o in outputs.values()] == [
         onnx.TensorProto.FLOAT,
         onnx.TensorProto.INT64,
@@ -192,14 +192,14 @@ def doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def spoil(float32: Path, target: Path, *_: object) -> quantization.Quantized:
         image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, "bhw3")
-        p_male = onnx.helper.make_tensor_value_info("p_male", onnx.TensorProto.FLOAT, ["b"])
+        p_positive = onnx.helper.make_tensor_value_info("p_positive", onnx.TensorProto.FLOAT, ["b"])
         nodes = [
             onnx.helper.make_node("Cast", ["image"], ["x"], to=onnx.TensorProto.FLOAT),
             onnx.helper.make_node("ReduceMean", ["x", "axes"], ["m"], keepdims=0),
-            onnx.helper.make_node("Sigmoid", ["m"], ["p_male"]),
+            onnx.helper.make_node("Sigmoid", ["m"], ["p_positive"]),
         ]
         axes = onnx.numpy_helper.from_array(np.array([1, 2, 3]), "axes")
-        graph = onnx.helper.make_graph(nodes, "g", [image], [p_male], [axes])
+        graph = onnx.helper.make_graph(nodes, "g", [image], [p_positive], [axes])
         opset = onnx.helper.make_opsetid("", 18)
         onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), str(target))
         effect = quantization.Effect(0.5, 0.5)
@@ -246,7 +246,7 @@ def test_the_canary_refuses_what_its_users_could_not_use(
     model = onnx.load(str(exported.model / "model.onnx"))
     del model.graph.output[2]
     onnx.save(model, str(tmp_path / "two.onnx"))
-    with pytest.raises(GateError, match="float32 answered .* expected p_male float32"):
+    with pytest.raises(GateError, match="float32 answered .* expected p_positive float32"):
         canary.check(saved_model, {"float32": tmp_path / "two.onnx"}, images)
 
 
@@ -324,7 +324,7 @@ def test_triton_loads_the_pushed_directory_unchanged(
         assert versions() == [first.name]
         about = client.get("/v2/models/gender").json()
         assert {o["name"]: (o["datatype"], o["shape"]) for o in about["outputs"]} == {
-            contract.P_MALE: ("FP32", [-1, 1]),
+            contract.P_POSITIVE: ("FP32", [-1, 1]),
             contract.LABEL: ("INT64", [-1, 1]),
             contract.UNCERTAIN: ("BOOL", [-1, 1]),
         }

@@ -11,13 +11,13 @@ def predictions(n: int = 4000, seed: int = 0, error: float = 0.06) -> pd.DataFra
     """A test split with coin-toss attributes and the same error rate in every group."""
     rng = np.random.default_rng(seed)
     rows = pd.DataFrame({name: rng.integers(0, 2, n) for name in contract.ATTRIBUTES})
-    label = rows[contract.LABEL_ATTRIBUTE].to_numpy()
+    label = rows[contract.MALE].to_numpy()
     rows["Bald"] = (rng.random(n) < 0.01).astype(int)
     called = label ^ (rng.random(n) < error)
-    rows[contract.P_MALE] = np.clip(0.5 + (2 * called - 1) * rng.beta(4, 2, n) / 2, 0, 1)
+    rows[contract.P_POSITIVE] = np.clip(0.5 + (2 * called - 1) * rng.beta(4, 2, n) / 2, 0, 1)
     rows[contract.LABEL] = label
-    rows[contract.UNCERTAIN] = abs(rows[contract.P_MALE] - 0.5) < 0.1
-    rows[table.BASELINE_P_MALE] = np.nan
+    rows[contract.UNCERTAIN] = abs(rows[contract.P_POSITIVE] - 0.5) < 0.1
+    rows[table.BASELINE_P_POSITIVE] = np.nan
     rows[table.SPLIT] = "test"
     rows[contract.IMAGE_ID] = [f"{i:06d}.jpg" for i in range(n)]
     rows[contract.IDENTITY] = 10_000 + np.arange(n) // 5

@@ -1,6 +1,6 @@
 """A real server on loopback with a small real model, and photos that ship inside packages.
 
-The model is an ONNX graph by the contract: p_male = sigmoid(slope * (mean brightness - centre)).
+The model is an ONNX graph by the contract: p_positive = sigmoid(slope * (brightness - centre)).
 It knows nothing of faces, so that a test can say beforehand what it will answer.
 """
 
@@ -49,15 +49,15 @@ def brightness_model(*, slope: float = 0.1, centre: float = 110.0, band: float =
         helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
         helper.make_node("Sub", ["mean", "centre"], ["above"]),
         helper.make_node("Mul", ["above", "slope"], ["logit"]),
-        helper.make_node("Sigmoid", ["logit"], [contract.P_MALE]),
-        helper.make_node("GreaterOrEqual", [contract.P_MALE, "half"], ["is_male"]),
-        helper.make_node("Cast", ["is_male"], [contract.LABEL], to=TensorProto.INT64),
-        helper.make_node("Sub", [contract.P_MALE, "half"], ["off"]),
+        helper.make_node("Sigmoid", ["logit"], [contract.P_POSITIVE]),
+        helper.make_node("GreaterOrEqual", [contract.P_POSITIVE, "half"], ["is_positive"]),
+        helper.make_node("Cast", ["is_positive"], [contract.LABEL], to=TensorProto.INT64),
+        helper.make_node("Sub", [contract.P_POSITIVE, "half"], ["off"]),
         helper.make_node("Abs", ["off"], ["distance"]),
         helper.make_node("Less", ["distance", "band"], [contract.UNCERTAIN]),
     ]
     outputs = [
-        (contract.P_MALE, TensorProto.FLOAT),
+        (contract.P_POSITIVE, TensorProto.FLOAT),
         (contract.LABEL, TensorProto.INT64),
         (contract.UNCERTAIN, TensorProto.BOOL),
     ]
@@ -74,7 +74,7 @@ def brightness_model(*, slope: float = 0.1, centre: float = 110.0, band: float =
     return bytes(model.SerializeToString())
 
 
-def expected_p_male(crop: np.ndarray, *, slope: float = 0.1, centre: float = 110.0) -> float:
+def expected_p_positive(crop: np.ndarray, *, slope: float = 0.1, centre: float = 110.0) -> float:
     """What `brightness_model` says, computed without it."""
     return float(1 / (1 + np.exp(-slope * (crop.astype(np.float64).mean() - centre))))
 

@@ -57,7 +57,7 @@ def test_contradictions_are_those_of_a_plain_count(celeba_tree, tmp_path):
     found = contradictions(index)
     assert {c.identity for c in found} == expected == {1}
     assert found[0].minority == ("000001.jpg",)
-    assert len(found[0].female) + len(found[0].male) == 3
+    assert len(found[0].negative) + len(found[0].positive) == 3
 
 
 @pytest.mark.parametrize("images_in", ["folder", "zip"])

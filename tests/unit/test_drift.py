@@ -31,7 +31,7 @@ RELEASE = Release(
 class Engine:
     """All that counting needs of one."""
 
-    version = 7
+    version, release = 7, RELEASE
 
 
 def answer(brightness: float, uncertain: bool = False) -> FaceAnswer:

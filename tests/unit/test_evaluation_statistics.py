@@ -15,11 +15,11 @@ Z = float(norm.ppf(0.975))
 
 
 def scores(n: int, seed: int = 0, *, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """p_male and labels of a fair classifier; with ties, few distinct values."""
+    """p_positive and labels of a fair classifier; with ties, few distinct values."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, n).astype(np.int8)
-    p_male = 1 / (1 + np.exp(-(2 * labels - 1) * 1.5 - rng.normal(0, 1.5, n)))
-    return (np.round(p_male, 1) if ties else p_male), labels
+    p_positive = 1 / (1 + np.exp(-(2 * labels - 1) * 1.5 - rng.normal(0, 1.5, n)))
+    return (np.round(p_positive, 1) if ties else p_positive), labels
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
@@ -92,32 +92,32 @@ def test_balanced_accuracy_and_f1_intervals_are_what_resampling_says() -> None:
 @pytest.mark.parametrize("ties", [False, True])
 def test_weighted_areas_are_scikit_learns(ties: bool) -> None:
     """AUC and average precision of both classes, for any weights, with and without ties."""
-    p_male, labels = scores(400, ties=ties)
+    p_positive, labels = scores(400, ties=ties)
     weights = np.random.default_rng(1).poisson(1, (400, 8))
     weights[:, 0] = 1
-    found = bootstrap.Ranking(p_male, labels).curves(weights.astype(np.float32))
+    found = bootstrap.Ranking(p_positive, labels).curves(weights.astype(np.float32))
     for column in range(8):
         w = weights[:, column]
         expected = (
-            roc_auc_score(labels, p_male, sample_weight=w),
-            average_precision_score(labels, p_male, sample_weight=w),
-            average_precision_score(1 - labels, -p_male, sample_weight=w),
+            roc_auc_score(labels, p_positive, sample_weight=w),
+            average_precision_score(labels, p_positive, sample_weight=w),
+            average_precision_score(1 - labels, -p_positive, sample_weight=w),
         )
         np.testing.assert_allclose([area[column] for area in found], expected, atol=1e-6)
-    alone = bootstrap.Ranking(p_male, labels).auc(weights.astype(np.float32))
+    alone = bootstrap.Ranking(p_positive, labels).auc(weights.astype(np.float32))
     np.testing.assert_allclose(alone, found.auc)
 
 
 def test_weighted_calibration_error_is_the_trainers() -> None:
     """One definition in two places: weights of one, and weights as repetition."""
-    p_male, labels = scores(300)
+    p_positive, labels = scores(300)
     repeat = np.random.default_rng(0).poisson(1, 300)
     weights = np.stack([np.ones(300), repeat], axis=1).astype(np.float32)
-    found = bootstrap.calibration_error(p_male, labels, weights)
+    found = bootstrap.calibration_error(p_positive, labels, weights)
     again = np.repeat(np.arange(300), repeat)
     expected = [
-        expected_calibration_error(p_male, labels),
-        expected_calibration_error(p_male[again], labels[again]),
+        expected_calibration_error(p_positive, labels),
+        expected_calibration_error(p_positive[again], labels[again]),
     ]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -133,11 +133,11 @@ def test_weights_are_poisson() -> None:
 
 def test_auc_interval_is_delongs() -> None:
     """The bootstrap's width is that of DeLong's (1988) analytic variance."""
-    p_male, labels = scores(2000)
+    p_positive, labels = scores(2000)
     weights = bootstrap.Replicates(2000, 1000, seed=0)
-    ranking = bootstrap.Ranking(p_male, labels)
+    ranking = bootstrap.Ranking(p_positive, labels)
     found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
-    ones, zeros = p_male[labels == 1], p_male[labels == 0]
+    ones, zeros = p_positive[labels == 1], p_positive[labels == 0]
     placed = (ones[:, None] > zeros).astype(float) + 0.5 * (ones[:, None] == zeros)
     auc = placed.mean()
     sigma = np.sqrt(

@@ -50,7 +50,7 @@ def images(count: int) -> list[TestImage]:
     """Labels alternate; Young holds for the second half."""
     base = dict.fromkeys(contract.ATTRIBUTES, 0)
     return [
-        TestImage(f"{i}.jpg", b"", base | {"Male": i % 2, "Young": int(i >= count // 2)})
+        TestImage(f"{i}.jpg", b"", i % 2, base | {"Male": i % 2, "Young": int(i >= count // 2)})
         for i in range(count)
     ]
 

@@ -66,9 +66,9 @@ if (slider) {
   const all = (counts) => counts.reduce((s, c) => s + c, 0);
 
   function confusion(index, k) {
-    const [female, male] = data.counts[index];
-    const fp = above(female, k), tp = above(male, k);
-    return { tp, fp, tn: all(female) - fp, fn: all(male) - tp };
+    const [negative, positive] = data.counts[index];
+    const fp = above(negative, k), tp = above(positive, k);
+    return { tp, fp, tn: all(negative) - fp, fn: all(positive) - tp };
   }
 
   function put(id, text) {
@@ -80,13 +80,13 @@ if (slider) {
     const k = Number(slider.value);
     const threshold = k / data.bins;
     put("threshold-value", threshold.toFixed(3));
-    slider.setAttribute("aria-valuetext", `p_male at least ${threshold.toFixed(3)}`);
+    slider.setAttribute("aria-valuetext", `p_positive at least ${threshold.toFixed(3)}`);
     const o = confusion(0, k);
     for (const name of ["tp", "fp", "tn", "fn"]) put(`c-${name}`, o[name].toLocaleString("en"));
     const n = o.tp + o.fp + o.tn + o.fn;
     const rates = {
       accuracy: [o.tp + o.tn, n], fpr: [o.fp, o.fp + o.tn], fnr: [o.fn, o.fn + o.tp],
-      precision_male: [o.tp, o.tp + o.fp], precision_female: [o.tn, o.tn + o.fn],
+      precision_positive: [o.tp, o.tp + o.fp], precision_negative: [o.tn, o.tn + o.fn],
     };
     for (const [name, [x, of]] of Object.entries(rates)) {
       const i = wilson(x, of, data.z);

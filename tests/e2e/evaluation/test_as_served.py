@@ -33,16 +33,16 @@ WALL = np.full((300, 400, 3), 90, np.uint8)
 
 
 class Brightness(tf.Module):
-    """p_male = mean of the pixels / 255, through every signature."""
+    """p_positive = mean of the pixels / 255, through every signature."""
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
     def pixels(self, image):
-        p_male = tf.reduce_mean(tf.cast(image, tf.float32), (1, 2, 3)) / 255.0
-        label = tf.cast(p_male >= 0.5, tf.int64)
+        p_positive = tf.reduce_mean(tf.cast(image, tf.float32), (1, 2, 3)) / 255.0
+        label = tf.cast(p_positive >= 0.5, tf.int64)
         return {
-            contract.P_MALE: p_male,
+            contract.P_POSITIVE: p_positive,
             contract.LABEL: label,
-            contract.UNCERTAIN: tf.abs(p_male - 0.5) < 0.05,
+            contract.UNCERTAIN: tf.abs(p_positive - 0.5) < 0.05,
         }
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
@@ -141,8 +141,11 @@ def test_photos_are_scored_by_the_faces_in_them(
             upright = ImageOps.exif_transpose(image).convert("RGB")
         crop = detector_crop(encoded(upright, "PNG"), detector, photo=True)
         assert crop is not None
-        assert found.loc[name, contract.P_MALE] == pytest.approx(expected(crop), abs=1e-5)
-    same, other = found.loc["a.png", contract.P_MALE], found.loc["lying.jpg", contract.P_MALE]
+        assert found.loc[name, contract.P_POSITIVE] == pytest.approx(expected(crop), abs=1e-5)
+    same, other = (
+        found.loc["a.png", contract.P_POSITIVE],
+        found.loc["lying.jpg", contract.P_POSITIVE],
+    )
     assert other == pytest.approx(same, abs=0.02)
     assert (out / NO_FACE).read_text().split() == ["image_id", "wall.jpg"]
     text = page.read_text()
@@ -221,7 +224,11 @@ def test_the_scorer_adds_detector_crops_where_it_is_asked(
             for number, (name, content) in enumerate(aligned.items()):
                 attributes = np.zeros(40, np.uint8)
                 attributes[contract.ATTRIBUTES.index("Male")] = number % 2
-                extra = features({contract.IMAGE_ID: [f"{split}-{name}".encode()]})
+                own = {
+                    contract.IMAGE_ID: [f"{split}-{name}".encode()],
+                    contract.LABEL: [number % 2],
+                }
+                extra = features(own)
                 writer.write(encode_example(content, attributes, extra))
     examples.split_names = artifact_utils.encode_split_names(["val", "test"])
     examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
@@ -237,15 +244,17 @@ def test_the_scorer_adds_detector_crops_where_it_is_asked(
     )
     loaded = table.load(predictions.uri)
     test, val = loaded.split("test"), loaded.split("val")
-    assert val[table.DETECTOR_P_MALE].isna().all()
-    here = test[test[table.DETECTOR_P_MALE].notna()]
+    assert val[table.DETECTOR_P_POSITIVE].isna().all()
+    here = test[test[table.DETECTOR_P_POSITIVE].notna()]
     assert loaded.scoring["forward_passes"] == {
         "candidate": 2 * len(aligned),
         "detector": len(here),
     }
-    for image_id, p_male in zip(here[contract.IMAGE_ID], here[table.DETECTOR_P_MALE], strict=True):
+    for image_id, p_positive in zip(
+        here[contract.IMAGE_ID], here[table.DETECTOR_P_POSITIVE], strict=True
+    ):
         crop = detector_crop(aligned[image_id.removeprefix("test-")], detector)
-        assert crop is not None and p_male == pytest.approx(expected(crop), abs=1e-5)
+        assert crop is not None and p_positive == pytest.approx(expected(crop), abs=1e-5)
     content = gather(Sources(predictions=Path(predictions.uri)), EvaluationConfig())
     assert json.loads(metrics_json(content))["served"]["found"]["n"] == len(aligned)
     write(content, tmp_path / "report")

@@ -26,7 +26,7 @@ def flip(rows: pd.DataFrame, where: np.ndarray, share: float = 0.5) -> pd.DataFr
     """Turns the model's answer round in a share of the chosen rows, as flipped labels teach it."""
     rows = rows.copy()
     chosen = where & (np.random.default_rng(9).random(len(rows)) < share)
-    rows.loc[chosen, contract.P_MALE] = 1 - rows.loc[chosen, contract.P_MALE]
+    rows.loc[chosen, contract.P_POSITIVE] = 1 - rows.loc[chosen, contract.P_POSITIVE]
     return rows
 
 
@@ -85,7 +85,7 @@ def test_every_gap_equals_a_recount_with_statsmodels():
     rows = flip(rows, (rows.Young == 0).to_numpy(), 0.1)
     gaps = judge(rows, fingerprints(rows), CONFIG).gaps
     assert len({(g.rate, g.a, g.b) for g in gaps}) == len(gaps)
-    called = rows.p_male >= 0.5
+    called = rows.p_positive >= 0.5
     events = {
         "accuracy": (pd.Series(True, rows.index), called == (rows.label == 1)),
         "fpr": (rows.label == 0, called),
@@ -112,18 +112,18 @@ def test_every_gap_equals_a_recount_with_statsmodels():
 
 
 @pytest.mark.parametrize(
-    ("name", "p_male"),
+    ("name", "p_positive"),
     [
         ("constant_model", lambda rows, rng: np.full(len(rows), 0.03)),
         ("constant_model", lambda rows, rng: 0.5 + rng.normal(0, 1e-5, len(rows))),
         ("chance", lambda rows, rng: rng.random(len(rows))),
-        ("inverted_labels", lambda rows, rng: 1 - rows.p_male),
+        ("inverted_labels", lambda rows, rng: 1 - rows.p_positive),
     ],
 )
-def test_broken_models_are_called_by_name(name, p_male):
+def test_broken_models_are_called_by_name(name, p_positive):
     """Always female, no spread, shuffled labels, swapped labels: each blocks under its name."""
     rows = predictions()
-    rows[contract.P_MALE] = p_male(rows, np.random.default_rng(3))
+    rows[contract.P_POSITIVE] = p_positive(rows, np.random.default_rng(3))
     verdict = judge(rows, fingerprints(rows), CONFIG)
     assert found(verdict)[name] and verdict.outcome == "blocked"
     assert verdict.reasons[0].startswith(name)
@@ -132,8 +132,8 @@ def test_broken_models_are_called_by_name(name, p_male):
 def test_always_female_is_refused_though_its_accuracy_is_953():
     """The seed project's test set: 953 women and 47 men."""
     rows = predictions(1000)
-    rows[contract.LABEL] = rows[contract.LABEL_ATTRIBUTE] = (np.arange(1000) < 47).astype(int)
-    rows[contract.P_MALE] = 0.04
+    rows[contract.LABEL] = rows[contract.MALE] = (np.arange(1000) < 47).astype(int)
+    rows[contract.P_POSITIVE] = 0.04
     [finding] = [
         f for f in judge(rows, fingerprints(rows), CONFIG).findings if f.name == "constant_model"
     ]

@@ -35,7 +35,7 @@ COUNTS = {"train": 20, "val": 30, "test": 150}
 
 
 class Network(tf.Module):
-    """p_male from the hash of the image; writes the size of every batch into `calls`."""
+    """p_positive from the hash of the image; writes the size of every batch into `calls`."""
 
     def __init__(self, calls: Path, salt: str):
         super().__init__()
@@ -56,23 +56,23 @@ class Network(tf.Module):
                 examples,
                 {
                     contract.IMAGE: tf.io.FixedLenFeature([], tf.string),
-                    contract.LABEL_ATTRIBUTE: tf.io.FixedLenFeature([], tf.int64),
+                    contract.LABEL: tf.io.FixedLenFeature([], tf.int64),
                 },
             )
         noise = tf.strings.to_hash_bucket_fast(parsed[contract.IMAGE] + self._salt, 1000)
-        label = tf.cast(parsed[contract.LABEL_ATTRIBUTE], tf.float32)
-        p_male = (0.2001 + 0.3 * label + tf.cast(noise, tf.float32) / 2000.0) * self.weight
+        label = tf.cast(parsed[contract.LABEL], tf.float32)
+        p_positive = (0.2001 + 0.3 * label + tf.cast(noise, tf.float32) / 2000.0) * self.weight
         return {
-            contract.P_MALE: p_male,
-            contract.LABEL: tf.cast(p_male >= 0.5, tf.int64),
-            contract.UNCERTAIN: tf.abs(p_male - 0.5) < 0.05,
+            contract.P_POSITIVE: p_positive,
+            contract.LABEL: tf.cast(p_positive >= 0.5, tf.int64),
+            contract.UNCERTAIN: tf.abs(p_positive - 0.5) < 0.05,
         }
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "examples")])
     def embedding(self, examples):
-        """Its p_male, three times."""
+        """Its p_positive, three times."""
         answers = self.examples(examples)
-        return answers | {contract.EMBEDDING: tf.stack([answers[contract.P_MALE]] * 3, axis=1)}
+        return answers | {contract.EMBEDDING: tf.stack([answers[contract.P_POSITIVE]] * 3, axis=1)}
 
 
 def save(network: Network, folder: Path) -> standard_artifacts.Model:
@@ -99,13 +99,14 @@ def examples(tmp_path_factory, request) -> standard_artifacts.Examples:
         with tf.io.TFRecordWriter(str(folder / f"Split-{split}/a-00000-of-00001")) as writer:
             for _ in range(count):
                 number += 1
+                attributes = rng.integers(0, 2, 40, dtype=np.uint8)
                 extra = features(
                     {
                         contract.IMAGE_ID: [b"%06d.jpg" % number],
                         contract.IDENTITY: [number // 3],
+                        contract.LABEL: [int(attributes[contract.ATTRIBUTES.index("Male")])],
                     }
                 )
-                attributes = rng.integers(0, 2, 40, dtype=np.uint8)
                 writer.write(encode_example(make_jpeg(number), attributes, extra))
     artifact = standard_artifacts.Examples()
     artifact.uri = str(folder)
@@ -216,7 +217,7 @@ def test_rows_say_what_the_examples_and_the_networks_say(examples, models, score
     ]
     for name in (*contract.ATTRIBUTES, contract.IDENTITY):
         assert found[name].tolist() == [f[name].int64_list.value[0] for f in parsed]
-    assert found[contract.LABEL].tolist() == found[contract.LABEL_ATTRIBUTE].tolist()
+    assert found[contract.LABEL].tolist() == found[contract.MALE].tolist()
     images = [f[contract.IMAGE].bytes_list.value[0] for f in parsed]
     expected = [quality(image) for image in images]
     np.testing.assert_allclose(found[[contract.BRIGHTNESS, contract.SHARPNESS]], expected)
@@ -224,11 +225,14 @@ def test_rows_say_what_the_examples_and_the_networks_say(examples, models, score
     assert found["image_bytes_band"].value_counts().to_dict() == pytest.approx(
         {"low": 50, "middle": 50, "high": 50}, abs=3
     )
-    for model, column in (("candidate", contract.P_MALE), ("baseline", table.BASELINE_P_MALE)):
+    for model, column in (
+        ("candidate", contract.P_POSITIVE),
+        ("baseline", table.BASELINE_P_POSITIVE),
+    ):
         loaded = tf.saved_model.load(f"{models[model].uri}/Format-Serving")
         answers = loaded.signatures[contract.SIGNATURE_EXAMPLES](examples=tf.constant(records))
-        np.testing.assert_allclose(found[column], answers[contract.P_MALE])
-    assert (abs(found.p_male - 0.5) < 0.05).tolist() == found.uncertain.tolist()
+        np.testing.assert_allclose(found[column], answers[contract.P_POSITIVE])
+    assert (abs(found.p_positive - 0.5) < 0.05).tolist() == found.uncertain.tolist()
 
 
 def test_embeddings_come_from_the_same_pass(tmp_path, examples, models, scored):
@@ -242,7 +246,9 @@ def test_embeddings_come_from_the_same_pass(tmp_path, examples, models, scored):
     rows = table.load(predictions.uri).split("test")
     assert found.shape == (COUNTS["test"], 3)
     assert found.index.tolist() == [("test", image_id) for image_id in rows[contract.IMAGE_ID]]
-    np.testing.assert_array_equal(found.to_numpy(), np.stack([rows.p_male.to_numpy()] * 3, axis=1))
+    np.testing.assert_array_equal(
+        found.to_numpy(), np.stack([rows.p_positive.to_numpy()] * 3, axis=1)
+    )
     assert contract.EMBEDDING not in rows
 
 
@@ -259,7 +265,7 @@ def test_tfma_on_predictions_is_scikit_learn_and_blesses(tmp_path, models, score
     rows = table.load(scored[0].uri).split("test")
     assert blessing.get_int_custom_property("blessed") == 1
     assert blessing.get_int_custom_property("current_model_id") == 7
-    for name, column in ((CANDIDATE, contract.P_MALE), (BASELINE, table.BASELINE_P_MALE)):
+    for name, column in ((CANDIDATE, contract.P_POSITIVE), (BASELINE, table.BASELINE_P_POSITIVE)):
         result = tfma.load_eval_result(str(evaluation), model_name=name)
         seen = set()
         for key, outputs in result.slicing_metrics:
@@ -284,14 +290,14 @@ def test_tfma_on_predictions_is_scikit_learn_and_blesses(tmp_path, models, score
     page = tfma_view.page(evaluation, title="", run="")
     overall = json.loads(re.search(r'id="tfma-data">(.*?)</script>', page).group(1))["slices"]
     accuracy = overall["overall"][0]["metrics"][""][""]["binary_accuracy"]["doubleValue"]
-    assert accuracy == pytest.approx(((rows.p_male >= 0.5) == rows.label).mean())
+    assert accuracy == pytest.approx(((rows.p_positive >= 0.5) == rows.label).mean())
 
 
 def test_a_first_run_is_judged_without_a_baseline(tmp_path, examples, models):
     """Change thresholds are ignored, absolute ones are not."""
     out = tmp_path / "first"
     predictions, scored_examples = run(out, examples, models, baseline=False)
-    assert pd.isna(table.load(predictions.uri).table[table.BASELINE_P_MALE]).all()
+    assert pd.isna(table.load(predictions.uri).table[table.BASELINE_P_POSITIVE]).all()
     _, blessing = evaluate(tmp_path, scored_examples, models, baseline=False)
     assert blessing.get_int_custom_property("blessed") == 1
 

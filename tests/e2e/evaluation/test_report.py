@@ -68,13 +68,13 @@ def write_predictions(folder: Path, n: int = 1500) -> pd.DataFrame:
     rng = np.random.default_rng(5)
     rows = pd.DataFrame({name: rng.integers(0, 2, n) for name in contract.ATTRIBUTES})
     rows["Bald"] = (rng.random(n) < 0.02).astype(int)
-    label = rows[contract.LABEL_ATTRIBUTE].to_numpy()
+    label = rows[contract.MALE].to_numpy()
     noise = np.where(rows["Eyeglasses"] == 1, 2.6, 1.3)
     logit = (2 * label - 1) * 2 + rng.normal(0, 1, n) * noise
     rows[contract.LABEL] = label
     for name, uncertain, extra in (
-        (contract.P_MALE, contract.UNCERTAIN, 0.0),
-        (table.BASELINE_P_MALE, table.BASELINE_UNCERTAIN, 0.8),
+        (contract.P_POSITIVE, contract.UNCERTAIN, 0.0),
+        (table.BASELINE_P_POSITIVE, table.BASELINE_UNCERTAIN, 0.8),
     ):
         rows[name] = (1 / (1 + np.exp(-logit - extra * rng.normal(0, 1, n)))).astype(np.float32)
         rows[uncertain] = abs(rows[name] - 0.5) < 0.1
@@ -148,21 +148,21 @@ def test_metrics_of_every_slice_are_scikit_learns_and_statsmodels(made: Made, sp
     measured = [made.metrics["overall"], *made.metrics["slices"]]
     if split == contract.TEST_NATURAL:
         measured = made.metrics["natural"]
-        assert measured[0]["metrics"]["share_male"]["value"] < 0.45
+        assert measured[0]["metrics"]["share_positive"]["value"] < 0.45
     assert len(measured) > 40
     for one in measured:
         part = part_of(raw, one["key"])
-        y, p = part[contract.LABEL].to_numpy(), part[contract.P_MALE].to_numpy(np.float64)
+        y, p = part[contract.LABEL].to_numpy(), part[contract.P_POSITIVE].to_numpy(np.float64)
         called = (p >= 0.5).astype(int)
         found = one["metrics"]
         assert one["n"] == len(part)
         tn, fp, fn, tp = sk.confusion_matrix(y, called, labels=[0, 1]).ravel()
         rates = {
             "accuracy": (tp + tn, len(y)),
-            "precision_male": (tp, tp + fp),
-            "recall_male": (tp, tp + fn),
-            "precision_female": (tn, tn + fn),
-            "recall_female": (tn, tn + fp),
+            "precision_positive": (tp, tp + fp),
+            "recall_positive": (tp, tp + fn),
+            "precision_negative": (tn, tn + fn),
+            "recall_negative": (tn, tn + fp),
             "fpr": (fp, fp + tn),
             "fnr": (fn, fn + tp),
             "abstention": (part[contract.UNCERTAIN].sum(), len(y)),
@@ -179,15 +179,15 @@ def test_metrics_of_every_slice_are_scikit_learns_and_statsmodels(made: Made, sp
                 atol=1e-12,
             )
         expected = {
-            "f1_male": sk.f1_score(y, called, pos_label=1, zero_division=0),
-            "f1_female": sk.f1_score(y, called, pos_label=0, zero_division=0),
+            "f1_positive": sk.f1_score(y, called, pos_label=1, zero_division=0),
+            "f1_negative": sk.f1_score(y, called, pos_label=0, zero_division=0),
         }
         if 0 < y.sum() < len(y):
             expected |= {
                 "balanced_accuracy": sk.balanced_accuracy_score(y, called),
                 "auc": sk.roc_auc_score(y, p),
-                "average_precision_male": sk.average_precision_score(y, p),
-                "average_precision_female": sk.average_precision_score(1 - y, -p),
+                "average_precision_positive": sk.average_precision_score(y, p),
+                "average_precision_negative": sk.average_precision_score(1 - y, -p),
             }
         for name, value in expected.items():
             if name in found:
@@ -199,8 +199,8 @@ def test_metrics_of_every_slice_are_scikit_learns_and_statsmodels(made: Made, sp
 def test_bootstrap_intervals_are_those_of_a_plain_bootstrap(made: Made) -> None:
     """AUC, its difference to the baseline and calibration error: resampled by index, in a loop."""
     rows = made.rows
-    y, p = rows[contract.LABEL].to_numpy(), rows[contract.P_MALE].to_numpy(np.float64)
-    base = rows[table.BASELINE_P_MALE].to_numpy(np.float64)
+    y, p = rows[contract.LABEL].to_numpy(), rows[contract.P_POSITIVE].to_numpy(np.float64)
+    base = rows[table.BASELINE_P_POSITIVE].to_numpy(np.float64)
     rng = np.random.default_rng(1)
     draws = [rng.integers(0, len(y), len(y)) for _ in range(400)]
     auc = [sk.roc_auc_score(y[d], p[d]) for d in draws]
@@ -218,7 +218,7 @@ def test_bootstrap_intervals_are_those_of_a_plain_bootstrap(made: Made) -> None:
 
 def test_confusion_matrices_and_baseline_are_there(made: Made) -> None:
     """At every configured threshold; and the baseline's own figures."""
-    y, p = made.rows[contract.LABEL], made.rows[contract.P_MALE]
+    y, p = made.rows[contract.LABEL], made.rows[contract.P_POSITIVE]
     assert [c["threshold"] for c in made.metrics["confusion"]] == [0.3, 0.5, 0.7]
     for c in made.metrics["confusion"]:
         tn, fp, fn, tp = sk.confusion_matrix(y, p >= c["threshold"]).ravel()
@@ -229,7 +229,7 @@ def test_confusion_matrices_and_baseline_are_there(made: Made) -> None:
             tp,
         ]
     baseline = made.metrics["baseline"]["metrics"]["auc"]["value"]
-    assert baseline == pytest.approx(sk.roc_auc_score(y, made.rows[table.BASELINE_P_MALE]))
+    assert baseline == pytest.approx(sk.roc_auc_score(y, made.rows[table.BASELINE_P_POSITIVE]))
     few = [s for s in made.metrics["slices"] if s["n"] < CONFIG.min_slice_examples]
     assert few and all("too few examples" in s["notes"][0] for s in few)
 
@@ -313,7 +313,7 @@ def test_the_slider_moves_counts_rates_and_gaps(opened: Opened, made: Made) -> N
     for _ in range(40):
         page.keyboard.press("ArrowRight")
     assert page.locator("#threshold-value").inner_text() == "0.700"
-    called = rows[contract.P_MALE] >= 0.7
+    called = rows[contract.P_POSITIVE] >= 0.7
     tn, fp, fn, tp = sk.confusion_matrix(rows[contract.LABEL], called).ravel()
     for name, count in (("tn", tn), ("fp", fp), ("fn", fn), ("tp", tp)):
         assert page.locator(f"#c-{name}").inner_text().replace(",", "") == str(count)

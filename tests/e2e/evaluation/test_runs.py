@@ -176,7 +176,7 @@ def test_any_labelled_set_can_be_scored_with_a_release(
     page = evaluate_release(workplace.release, photos, tmp_path / "labels.csv", tmp_path / "out")
     found = table.load(tmp_path / "out/predictions").split("external")
     pd.testing.assert_series_equal(
-        found[contract.P_MALE], scored[contract.P_MALE], atol=1e-5, rtol=0
+        found[contract.P_POSITIVE], scored[contract.P_POSITIVE], atol=1e-5, rtol=0
     )
     metrics = json.loads((tmp_path / "out" / METRICS).read_text())
     accuracy = metrics["overall"]["metrics"]["accuracy"]

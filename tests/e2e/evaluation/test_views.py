@@ -31,7 +31,9 @@ def answers(seed: int, rows: int = 400) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     male = rng.integers(0, 2, rows)
     p = np.clip(0.5 + (male - 0.5) * 0.9 + rng.normal(0, 0.35, rows), 0.001, 0.999)
-    return pd.DataFrame({"Male": male, "p_male": p, "Young": rng.integers(0, 2, rows)})
+    return pd.DataFrame(
+        {"Male": male, "label": male, "p_positive": p, "Young": rng.integers(0, 2, rows)}
+    )
 
 
 @dataclass
@@ -98,7 +100,10 @@ def opened(browser: Browser, written: tuple[Path, pd.DataFrame]) -> Iterator[Ope
 
 def test_slices_have_the_accuracy_of_their_rows(opened: Opened) -> None:
     """Recomputed by pandas; of the slices that the list above chooses."""
-    page, rows = opened.page, opened.rows.assign(right=lambda r: (r.p_male > 0.5) == (r.Male == 1))
+    page, rows = (
+        opened.page,
+        opened.rows.assign(right=lambda r: (r.p_positive > 0.5) == (r.Male == 1)),
+    )
     page.locator("#columns").select_option("Young")
     expect(page.locator("tfma-nb-slicing-metrics td", has_text="Young:1")).to_be_visible()
     [*head] = page.locator("tfma-nb-slicing-metrics th").all_inner_texts()
@@ -175,7 +180,9 @@ def statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What StatisticsGen would write of two splits."""
     folder = tmp_path_factory.mktemp("statistics")
     for split, rows in (("val", 50), ("train", 200)):
-        frame = answers(0, rows)[["Young", "p_male"]].rename(columns={"p_male": "brightness"})
+        frame = answers(0, rows)[["Young", "p_positive"]].rename(
+            columns={"p_positive": "brightness"}
+        )
         (folder / f"Split-{split}").mkdir()
         (folder / f"Split-{split}" / "FeatureStats.pb").write_bytes(
             tfdv.generate_statistics_from_dataframe(frame).SerializeToString()
@@ -202,7 +209,7 @@ def test_facets_shows_every_split_without_network(
     expect(overview).to_contain_text("brightness")
     assert page.locator("facets-overview-chart svg").count() >= 1
     for rows in (200, 50):
-        expect(overview).to_contain_text(f"{answers(0, rows).p_male.mean():.2f}")
+        expect(overview).to_contain_text(f"{answers(0, rows).p_positive.mean():.2f}")
     expect(overview).to_contain_text(re.compile(r"train.*val", re.DOTALL))
     if folder := os.environ.get("GENQ_SCREENSHOTS"):
         page.screenshot(path=f"{folder}/facets.png", full_page=True)

@@ -151,11 +151,16 @@ def test_prometheus_numbers_are_counted(server: Server) -> None:
     version = str(answer["release"]["version"])
     faces = "genq_faces_total" + json.dumps({"label": face["label"], "version": version})
     assert after[faces] - before.get(faces, 0) == 1
-    for name in ("genq_p_male", "genq_crop_brightness", "genq_crop_sharpness", "genq_crop_face_px"):
+    for name in (
+        "genq_p_positive",
+        "genq_crop_brightness",
+        "genq_crop_sharpness",
+        "genq_crop_face_px",
+    ):
         count = f"{name}_count" + json.dumps({"version": version})
         assert after[count] - before.get(count, 0) == 1
-    total = "genq_p_male_sum" + json.dumps({"version": version})
-    assert after[total] - before.get(total, 0) == pytest.approx(face["p_male"], abs=1e-6)
+    total = "genq_p_positive_sum" + json.dumps({"version": version})
+    assert after[total] - before.get(total, 0) == pytest.approx(face["p_positive"], abs=1e-6)
 
 
 def test_grey_noise_is_no_growth_of_labels(server: Server) -> None:

@@ -317,7 +317,7 @@ def test_a_video_file_is_analysed(page: Page) -> None:
 
 
 def test_on_this_device_sends_nothing_and_agrees_with_the_server(page: Page, site: Server) -> None:
-    """Opt in, then no photo leaves the browser; boxes and p_male are the server's, nearly."""
+    """Opt in, then no photo leaves the browser; boxes and p_positive are the server's, nearly."""
     page.get_by_label("Analyse on this device").check()
     expect(page.get_by_text("On this device: nothing is sent.")).to_be_visible()
     posts: list[str] = []
@@ -333,7 +333,7 @@ def test_on_this_device_sends_nothing_and_agrees_with_the_server(page: Page, sit
         [theirs] = client.post("/v1/faces", files={"file": photo}).json()["faces"]
     for side in ("x1", "y1", "x2", "y2"):
         assert mine["box"][side] == pytest.approx(theirs["box"][side], abs=6)
-    assert mine["p_male"] == pytest.approx(theirs["p_male"], abs=0.1)
+    assert mine["p_positive"] == pytest.approx(theirs["p_positive"], abs=0.1)
 
 
 def test_the_server_may_go_away_and_come_back(

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 from PIL import Image
-from served import astronaut, encoded, expected_p_male, serving, write_release
+from served import astronaut, encoded, expected_p_positive, serving, write_release
 
 CROP = encoded(Image.new("RGB", (178, 218), (130, 130, 130)), "PNG")
 
@@ -30,7 +30,7 @@ def test_twenty_switches_lose_no_request(model_dir: Path, tmp_path: Path) -> Non
             with server.client() as client:
                 while not stop.is_set():
                     body = ask(client)
-                    seen.append((body["release"]["version"], body["answers"][0]["p_male"]))
+                    seen.append((body["release"]["version"], body["answers"][0]["p_positive"]))
 
         thread = threading.Thread(target=load)
         thread.start()
@@ -45,8 +45,8 @@ def test_twenty_switches_lose_no_request(model_dir: Path, tmp_path: Path) -> Non
     versions = [version for version, _ in seen]
     assert versions == sorted(versions) and len(set(versions)) >= 15
     grey = np.full((1, 1, 3), 130)
-    for version, p_male in seen:
-        assert abs(p_male - expected_p_male(grey, slope=slopes[version])) < 1e-4
+    for version, p_positive in seen:
+        assert abs(p_positive - expected_p_positive(grey, slope=slopes[version])) < 1e-4
 
 
 def test_deleting_the_newest_rolls_back(model_dir: Path, tmp_path: Path) -> None:

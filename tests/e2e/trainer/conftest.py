@@ -112,7 +112,7 @@ def example(seed: int) -> bytes:
     example = tf.train.Example()
     image = jpeg(striped(seed, seed % 2))
     example.features.feature[contract.IMAGE].bytes_list.value.append(image)
-    example.features.feature[contract.LABEL_ATTRIBUTE].int64_list.value.append(seed % 2)
+    example.features.feature[contract.LABEL].int64_list.value.append(seed % 2)
     return example.SerializeToString()
 
 

@@ -188,7 +188,7 @@ def test_the_exported_model_answers_as_the_part_that_was_trained(
     two_phase_config: TrainerConfig,
     splits: tuple[images.LabelledImages, images.LabelledImages],
 ) -> None:
-    """The SavedModel, from pixels, and the trained top, on cached rows: p_male within float16."""
+    """The SavedModel, from pixels, and the trained top, on cached rows: equal within float16."""
     exported = two_phase.loaded
     trained = build(replace(two_phase_config, weights=str(two_phase.model)))
     original = build(two_phase_config)
@@ -201,7 +201,7 @@ def test_the_exported_model_answers_as_the_part_that_was_trained(
     records = tf.data.TFRecordDataset(str(examples / "val")).batch(VAL).get_single_element()
     answers = exported.signatures[contract.SIGNATURE_EXAMPLES](examples=records)
     expected = 1 / (1 + np.exp(-logits / report["temperature"]))
-    np.testing.assert_allclose(answers[contract.P_MALE], expected, atol=5e-3)
+    np.testing.assert_allclose(answers[contract.P_POSITIVE], expected, atol=5e-3)
     certain = np.abs(np.abs(expected - 0.5) - report["uncertain_below"]) > 5e-3
     np.testing.assert_array_equal(
         answers[contract.UNCERTAIN].numpy()[certain],

@@ -40,7 +40,7 @@ def train(
 ) -> Callable[..., tuple[float, np.ndarray]]:
     """Returns a function that trains a head on the first pictures and judges it on the others.
 
-    It returns the accuracy on those, and p_male of each.
+    It returns the accuracy on those, and p_positive of each.
     """
     folder = tmp_path_factory.mktemp("controls")
     config = TrainerConfig(
@@ -110,11 +110,11 @@ def test_labels_flipped_in_one_slice_of_training_stop_the_release(
     flipped = np.where((np.arange(n) < train_pictures) & (hats == 1), 1 - labels, labels)
     outcomes = {}
     for name, taught in (("true", labels), ("flipped", flipped)):
-        _, p_male = train(pictures, taught, first=train_pictures)
+        _, p_positive = train(pictures, taught, first=train_pictures)
         rows = predictions(n - train_pictures)
-        rows[contract.LABEL_ATTRIBUTE] = rows[contract.LABEL] = labels[train_pictures:]
+        rows[contract.MALE] = rows[contract.LABEL] = labels[train_pictures:]
         rows["Wearing_Hat"] = hats[train_pictures:]
-        rows[contract.P_MALE] = p_male
+        rows[contract.P_POSITIVE] = p_positive
         rows[contract.UNCERTAIN] = False
         outcomes[name] = judge(rows, fingerprints(rows), EvaluationConfig())
     assert outcomes["true"].outcome == "passed", outcomes["true"].reasons

@@ -60,9 +60,11 @@ def test_three_signatures_give_the_same_answers(
         signatures[contract.SIGNATURE_PIXELS](image=pixels),
     ]
     for answer in answers:
-        assert set(answer) == {contract.P_MALE, contract.LABEL, contract.UNCERTAIN}
-        assert answer[contract.P_MALE].shape == answer[contract.LABEL].shape == (5,)
-        np.testing.assert_allclose(answer[contract.P_MALE], answers[0][contract.P_MALE], atol=1e-6)
+        assert set(answer) == {contract.P_POSITIVE, contract.LABEL, contract.UNCERTAIN}
+        assert answer[contract.P_POSITIVE].shape == answer[contract.LABEL].shape == (5,)
+        np.testing.assert_allclose(
+            answer[contract.P_POSITIVE], answers[0][contract.P_POSITIVE], atol=1e-6
+        )
         assert answer[contract.LABEL].dtype == tf.int64
         assert answer[contract.UNCERTAIN].dtype == tf.bool
 
@@ -75,13 +77,13 @@ def test_the_embedding_is_what_the_head_sees(
     found = signatures[contract.SIGNATURE_EMBEDDING](examples=tf.constant(records))
     plain = signatures[contract.SIGNATURE_EXAMPLES](examples=tf.constant(records))
     assert found[contract.EMBEDDING].shape == (5, 2048)
-    np.testing.assert_allclose(found[contract.P_MALE], plain[contract.P_MALE], atol=1e-6)
+    np.testing.assert_allclose(found[contract.P_POSITIVE], plain[contract.P_POSITIVE], atol=1e-6)
     *_, kernel, bias = (v for v in two_phase.loaded._weights if v.dtype.is_floating)
     assert kernel.shape == (2048, 1)
     report = json.loads((two_phase.run / "calibration.json").read_text())["calibration"]
     logits = (found[contract.EMBEDDING].numpy() @ kernel.numpy() + bias.numpy())[:, 0]
     expected = 1 / (1 + np.exp(-logits / report["temperature"]))
-    np.testing.assert_allclose(found[contract.P_MALE], expected, atol=1e-5)
+    np.testing.assert_allclose(found[contract.P_POSITIVE], expected, atol=1e-5)
 
 
 def test_what_lies_below_the_cut_is_as_it_was_and_what_lies_above_has_learnt(

@@ -115,12 +115,18 @@ export function Live({ source, device }: { source: "video" | "camera"; device: D
           {answer && <Boxes faces={answer.faces} width={answer.image.width} height={answer.image.height} />}
         </div>
         <div>
+          {answer?.release.synthetic && (
+            <div className="mb-3">
+              <Note kind="wrong">{t.drawn}</Note>
+            </div>
+          )}
           {answer && answer.faces.length === 0 && <Note kind="plain">{t.none}</Note>}
           <ul className="grid gap-3">
             {answer?.faces.map((face, n) => (
               <FaceCard
                 key={n}
                 face={face}
+                labels={answer.release.labels}
                 number={n + 1}
                 crop={face.crop_jpeg ? `data:image/jpeg;base64,${face.crop_jpeg}` : null}
               />

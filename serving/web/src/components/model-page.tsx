@@ -39,6 +39,11 @@ export function ModelPage() {
           <Note kind="wrong">{problem}</Note>
         </div>
       )}
+      {release?.synthetic && (
+        <div className="mt-6">
+          <Note kind="wrong">{t.drawn}</Note>
+        </div>
+      )}
       {release && (
         <>
           <dl className="mt-8 grid grid-cols-2 gap-3 sm:grid-cols-3 sm:gap-4">
@@ -56,7 +61,7 @@ export function ModelPage() {
             {slices.length ? (
               <>
                 <p className="mt-2 max-w-2xl text-soft">{t.groupsHelp}</p>
-                <Groups slices={slices} />
+                <Groups slices={slices} learnt={release.label_attribute} labels={release.labels} />
               </>
             ) : (
               <p className="mt-2 text-soft">{t.noGroups}</p>
@@ -89,12 +94,13 @@ export function ModelPage() {
 }
 
 /** "Young=0, sharpness_band=high" in words; attributes keep CelebA's English names. */
-function groupName(name: string, t: Texts): string {
+function groupName(name: string, learnt: string, labels: readonly string[], t: Texts): string {
+  const word = labels.map((label) => t.labels[label] ?? label);
   return name
     .split(", ")
     .map((part) => {
       const [attribute = part, value] = part.split("=");
-      if (attribute === "Male") return value === "1" ? t.wordMale : t.wordFemale;
+      if (attribute === learnt) return word[Number(value)] ?? part;
       const quality = t.qualities[attribute];
       if (quality) return `${quality}: ${t.bands[value ?? ""] ?? value}`;
       const text = attribute.replaceAll("_", " ");
@@ -108,7 +114,7 @@ function range(m: { value: number; low?: number | null; high?: number | null }):
   return m.low != null && m.high != null ? `${value} (${percent(m.low)} – ${percent(m.high)})` : value;
 }
 
-function Groups({ slices }: { slices: Slice[] }) {
+function Groups({ slices, learnt, labels }: { slices: Slice[]; learnt: string; labels: readonly string[] }) {
   const { t } = useLanguage();
   const errorOf = (value: number) => (1 - value) * 100;
   const most = Math.max(10, ...slices.map((s) => errorOf(s.accuracy.low ?? s.accuracy.value)));
@@ -127,7 +133,7 @@ function Groups({ slices }: { slices: Slice[] }) {
         <tbody>
           {slices.map(({ name, accuracy: { value, low, high, n } }) => (
             <tr key={name} className="border-t border-line">
-              <th scope="row" className="px-4 py-3 font-normal">{groupName(name, t)}</th>
+              <th scope="row" className="px-4 py-3 font-normal">{groupName(name, learnt, labels, t)}</th>
               <td className="px-4 py-3 text-base font-semibold">{errorOf(value).toFixed(1)}</td>
               <td className="px-4 py-3">
                 <div className="flex items-center gap-3">

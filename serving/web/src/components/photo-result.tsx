@@ -68,10 +68,15 @@ export function PhotoResult({ photo, onAgain, onRemove }: Props) {
               </p>
               <ul className="mt-3 grid gap-3">
                 {answer.faces.map((face, n) => (
-                  <FaceCard key={n} face={face} number={n + 1} crop={crop(face.crop_jpeg)} />
+                  <FaceCard key={n} face={face} labels={answer.release.labels} number={n + 1} crop={crop(face.crop_jpeg)} />
                 ))}
               </ul>
             </>
+          )}
+          {answer?.release.synthetic && (
+            <div className="mt-3">
+              <Note kind="wrong">{t.drawn}</Note>
+            </div>
           )}
           {answer && (
             <p className="mt-3 text-xs text-soft">

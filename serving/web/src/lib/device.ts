@@ -149,12 +149,12 @@ export async function loadDevice(model: Model): Promise<Device> {
       const feeds = { image: new ort.Tensor("uint8", rgb(data), [1, height, width, 3]) };
       const out = await classifier.run(feeds);
       const uncertain = Boolean(out["uncertain"]!.data[0]);
-      const label = Number(out["label"]!.data[0]) === 1 ? "male" : "female";
+      const label = model.release.labels[Number(out["label"]!.data[0]) as 0 | 1];
       const clamp = (v: number, most: number) => Math.min(Math.max(v, 0), most - 1);
       const [x1, y1, x2, y2] = [0, 1, 2, 3].map((k) => clamp(whole[k]!, k % 2 ? bitmap.height : bitmap.width));
       const point = (k: number) => ({ x: whole[5 + k]!, y: whole[10 + k]! });
       faces.push({
-        p_male: Number(out["p_male"]!.data[0]),
+        p_positive: Number(out["p_positive"]!.data[0]),
         label: uncertain ? "uncertain" : label,
         uncertain,
         box: { x1: x1!, y1: y1!, x2: x2!, y2: y2! },
@@ -172,7 +172,7 @@ export async function loadDevice(model: Model): Promise<Device> {
       image: { width: bitmap.width, height: bitmap.height, format: blob.type, rotated_deg: 0 },
       faces,
       unusable_faces: unusable,
-      release: { model_name: model.release.model_name, version: model.release.version, variant, canary: false },
+      release: { model_name: model.release.model_name, version: model.release.version, variant, canary: false, labels: model.release.labels, synthetic: model.release.synthetic },
       timings_ms: { detect: detected - started, classify: ended - detected, total: ended - started },
       preview_jpeg: null,
       notice: model.release.notice,
