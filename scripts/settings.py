@@ -21,9 +21,10 @@ from pipeline.config import PRESETS, PipelineConfig  # noqa: E402
 PAGE = ROOT / "docs" / "settings.md"
 HEAD = """# Settings
 
-What a run can be told. Each goes into a YAML file (`genq run --config FILE`) as a tree, or on the command line as
-`--set KEY=VALUE`, the value read as YAML (`--set trainer.flip=false`, `--set 'sampling.balance_by=[Male, Young]'`). What is not
-named keeps the preset's value. A wrong key or value is named before anything runs. This page is made from the code by
+What a run can be told. Each goes into a YAML file (`genq run --config FILE`) as a tree, or on the
+command line as `--set KEY=VALUE`, the value read as YAML (`--set trainer.flip=false`,
+`--set 'sampling.balance_by=[Male, Young]'`). What is not named keeps the preset's value. A wrong
+key or value is named before anything runs. This page is made from the code by
 `scripts/settings.py`.
 """
 

@@ -76,7 +76,6 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
             manifest = Path(artifact_utils.get_single_uri(input_dict["manifest"]))
             metadata["sample_sha256"] = release.sha256(manifest / MANIFEST_CSV)
             label = read_label(read_manifest(manifest))
-        metadata["labels"] = json.dumps(label.names)
         model = artifact_utils.get_single_instance(input_dict["model"])
         uris = {s: artifact_utils.get_split_uri(input_dict["examples"], s) for s in SPLITS}
         export(
@@ -87,6 +86,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
             Path(verdict.uri),
             metadata=metadata,
             slices=json.loads(exec_properties["slices"]),
+            label=label,
         )
 
 

@@ -35,7 +35,7 @@ from components.model_exporter.images import (
     read_images,
 )
 from components.model_exporter.parity import Comparison
-from data import release
+from data import contract, release
 from data.errors import GateError
 from data.release import VariantName
 
@@ -54,6 +54,7 @@ def export(
     *,
     metadata: Mapping[str, str] | None = None,
     slices: Sequence[Sequence[str]] = (),
+    label: contract.Label | None = None,
 ) -> None:
     """Writes all variants and the verdict on them.
 
@@ -65,12 +66,14 @@ def export(
       parity_dir: gets parity.json and parity_details.json.
       metadata: goes into the ONNX files.
       slices: attributes whose combinations are compared, e.g. (("Male",), ("Male", "Young")).
+      label: what the model was taught; its names go into the ONNX files.
 
     Raises:
       GateError: if a variant is not sound, too far from the SavedModel, or does not answer in a
         fresh process.
     """
-    notes = make_variants(saved_model, patterns, config, exported_dir, metadata or {})
+    about = {"labels": json.dumps((label or contract.Label()).names), **(metadata or {})}
+    notes = make_variants(saved_model, patterns, config, exported_dir, about)
     files = {v: exported_dir / release.ONNX_FILES[v] for v in notes}
     images = read_images(patterns["test"], config.parity_images)
     comparisons = compare_variants(saved_model, files, images, slices)

@@ -28,6 +28,7 @@ def statistics(n=400, seed=0, **columns):
     rng = np.random.default_rng(seed)
     table = {name: rng.integers(0, 2, n) for name in contract.ATTRIBUTES}
     table |= {
+        "label": rng.integers(0, 2, n),
         "image": [b"\xff\xd8"] * n,
         "image_id": [b"%06d.jpg" % i for i in range(n)],
         "image_width": np.full(n, 178),
@@ -140,6 +141,7 @@ def test_schema_names_every_feature_of_the_contract():
     names = {f.name for f in schema().feature}
     assert names == {
         *contract.ATTRIBUTES,
+        contract.LABEL,
         contract.IMAGE,
         contract.IMAGE_ID,
         contract.IDENTITY,

@@ -26,6 +26,7 @@ def test_every_face_is_answered_with_place_score_and_release(client: httpx.Clien
     assert [f["box"]["x1"] for f in body["faces"]] == pytest.approx([181, 695], abs=8)
     assert body["release"] == {
         "model_name": "gender", "version": 1000, "variant": "int8", "canary": False,
+        "labels": ["female", "male"], "synthetic": False,
     }  # fmt: skip
     # The same crop, cut by the library and judged without onnxruntime.
     faces = sorted(FaceDetector().find(np.asarray(photo)).faces, key=lambda f: f.box[0])
