@@ -221,15 +221,6 @@ def versions(model_dir: Path) -> list[int]:
     return sorted(int(name) for name in names if re.fullmatch(r"[1-9]\d*", name, re.ASCII))
 
 
-def list_releases(model_dir: Path) -> list[Release]:
-    """Returns all releases, oldest first.
-
-    Raises:
-      ReleaseError: if a `release.json` is missing or damaged.
-    """
-    return [read_release(model_dir / str(version)) for version in versions(model_dir)]
-
-
 def read_release(release_dir: Path) -> Release:
     """Reads a release's `release.json`; verifies no checksums.
 

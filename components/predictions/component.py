@@ -200,7 +200,7 @@ _BINARY_PARTS: Final = {
 
 
 def _write_examples(predictions: pd.DataFrame, artifact: Artifact) -> None:
-    """Writes each split's rows as tf.Examples: label, attributes, bands, and the models' p_positive."""
+    """Writes each split's rows as tf.Examples: label, attributes, bands, the models' p_positive."""
     splits = [str(s) for s in predictions[table.SPLIT].unique()]
     has_baseline = bool(predictions[table.BASELINE_P_POSITIVE].notna().all())
     numbers = [contract.P_POSITIVE] + ([table.BASELINE_P_POSITIVE] if has_baseline else [])

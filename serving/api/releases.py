@@ -164,7 +164,6 @@ class Releases:
         self._skipped: dict[int, _Skipped] = {}
         self._lock = threading.Lock()
         self.problem = ""
-        self.switches = 0
 
     @property
     def active(self) -> Engine | None:
@@ -235,7 +234,6 @@ class Releases:
                 f"Release {before.version} goes on answering." if before else "Publish one.",
             )
         if before is not active:
-            self.switches += before is not None
             log.info("release %d (%s) answers now", active.version, active.variant)
 
     def _load(self, release_dir: Path) -> Engine | None:
