@@ -16,12 +16,13 @@ WORKERS ?= 2
 test: $(READY)  ## run all tests, in two processes; ARGS='tests/unit' for some, WORKERS=0 for one
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-check: $(READY)  ## formatting, lint, types, dependency direction, dead code
+check: $(READY)  ## formatting, lint, types, dependency direction, dead code, dependencies
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/vulture
+	@.venv/bin/deptry .
 
 web: serving/web/out/index.html  ## build the application's page (Node.js 20 or newer)
 
