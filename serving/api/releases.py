@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import contract
+from data.checksums import verify
 from data.errors import GenqError, ReleaseError
 from data.release import (
     ONNX_FILES,
@@ -30,7 +31,6 @@ from data.release import (
     VariantName,
     pinned_version,
     read_release,
-    verify,
     versions,
 )
 from serving.api.errors import ApiError
