@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recipes import labelled, make_weights
 from rich.console import Console
 from rich.table import Table
-from training import labelled, make_weights
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import filelock
 
-from data import release
+from data import checksums, release
 from data.errors import ReleaseError
 
 LATEST: Final = "LATEST"
@@ -45,23 +45,23 @@ def upload(release_dir: Path, uri: str) -> str:
       ReleaseError: if the local files are not those that were published, the store holds another
         release of this version, or it cannot be written. LATEST then names what it named.
     """
-    release.verify(release_dir)
+    checksums.verify(release_dir)
     version = release_dir.resolve().name
     with _store(uri) as (files, root):
         target = f"{root}/{version}"
-        sums = (release_dir / release.SUMS).read_bytes()
-        there = _read(files, f"{target}/{release.SUMS}")
+        sums = (release_dir / checksums.SUMS).read_bytes()
+        there = _read(files, f"{target}/{checksums.SUMS}")
         if there is not None and there != sums:
             raise ReleaseError(
                 f"{uri} holds another release of version {version}.",
                 "Releases are immutable: push to another place, or make a new version.",
             )
         if there is None:
-            names = release.file_names(release_dir)
-            names += [release.SIGNATURE] * (release_dir / release.SIGNATURE).is_file()
+            names = checksums.file_names(release_dir)
+            names += [checksums.SIGNATURE] * (release_dir / checksums.SIGNATURE).is_file()
             for name in names:
                 _put(files, (release_dir / name).read_bytes(), f"{target}/{name}")
-            _put(files, sums, f"{target}/{release.SUMS}")
+            _put(files, sums, f"{target}/{checksums.SUMS}")
         beside = release_dir.resolve().parent / TRITON_CONFIG
         if beside.is_file() and _read(files, f"{root}/{TRITON_CONFIG}") != beside.read_bytes():
             _put(files, beside.read_bytes(), f"{root}/{TRITON_CONFIG}")
@@ -93,7 +93,7 @@ def download(uri: str, model_dir: Path, version: int | None = None) -> Path:
         )
     target = model_dir / str(version)
     if target.exists():
-        release.verify(target)
+        checksums.verify(target)
         return target
     with _store(uri) as (files, root):
         staging = model_dir / release.STAGING
@@ -104,16 +104,16 @@ def download(uri: str, model_dir: Path, version: int | None = None) -> Path:
             staged = staging / str(version)
             shutil.rmtree(staged, ignore_errors=True)  # of a process that was killed
             source = f"{root}/{version}"
-            _fetch(files, f"{source}/{release.SUMS}", staged / release.SUMS)
-            if files.exists(f"{source}/{release.SIGNATURE}"):
-                _fetch(files, f"{source}/{release.SIGNATURE}", staged / release.SIGNATURE)
-            for name in release.read_sums(staged):
+            _fetch(files, f"{source}/{checksums.SUMS}", staged / checksums.SUMS)
+            if files.exists(f"{source}/{checksums.SIGNATURE}"):
+                _fetch(files, f"{source}/{checksums.SIGNATURE}", staged / checksums.SIGNATURE)
+            for name in checksums.read_sums(staged):
                 if not (staged / name).resolve().is_relative_to(staged.resolve()):
-                    raise ReleaseError(f"{source}/{release.SUMS} names {name!r}, outside of it.")
+                    raise ReleaseError(f"{source}/{checksums.SUMS} names {name!r}, outside of it.")
                 _fetch(files, f"{source}/{name}", staged / name)
             for folder in [*(p for p in staged.rglob("*") if p.is_dir()), staged]:
                 release.sync(folder)
-            release.verify(staged)
+            checksums.verify(staged)
             release.read_release(staged)
             config = _read(files, f"{root}/{TRITON_CONFIG}")
             if config is not None:
@@ -136,7 +136,7 @@ def versions(uri: str) -> list[int]:
             return []
         names = (path.rstrip("/").rsplit("/", 1)[-1] for path in files.ls(root, detail=False))
         numbers = [name for name in names if re.fullmatch(r"[1-9]\d*", name, re.ASCII)]
-        return sorted(int(n) for n in numbers if files.exists(f"{root}/{n}/{release.SUMS}"))
+        return sorted(int(n) for n in numbers if files.exists(f"{root}/{n}/{checksums.SUMS}"))
 
 
 def latest(uri: str) -> int | None:

@@ -34,11 +34,10 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the full lo
 
 @app.callback()
 def genq(
-    context: typer.Context,
+    # Read by main(), which also meets the errors that come before the options are read.
     debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
 ) -> None:
     """Train, judge and ship a face-appearance model with TFX."""
-    context.obj = {"debug": debug}
 
 
 @app.command()

@@ -132,16 +132,16 @@ def verify(
     models: Models = DEFAULT,
 ) -> None:
     """Compare every file with its checksum; exit code 6 when one differs."""
-    from data import release
+    from data import checksums, release
 
     folders = [resolve(models, v) for v in versions or map(str, release.versions(models))]
     if not folders:
         raise ReleaseError(f"{models} holds no release.", "Name another directory: --models DIR.")
     found = []
     for folder in folders:
-        problems = release.problems(folder)
+        problems = checksums.problems(folder)
         if signature_command and not problems:
-            release.run_signer(signature_command, folder)
+            checksums.run_signer(signature_command, folder)
         typer.echo(f"{folder.name}: {'as published' if not problems else 'DAMAGED'}")
         found += [f"{folder.name}/{problem}" for problem in problems]
     if found:
@@ -154,10 +154,10 @@ def verify(
 @app.command()
 def promote(version: Version, models: Models = DEFAULT) -> None:
     """Make readers use a release; "latest" makes them follow the newest again."""
-    from data import release
+    from data import checksums, release
 
     folder = resolve(models, version)
-    release.verify(folder)
+    checksums.verify(folder)
     release.pin(models, None if version == "latest" else int(folder.name))
     how = "Readers follow the newest" if version == "latest" else "Pinned"
     typer.echo(f"{how}: {folder.name}.")
@@ -166,13 +166,13 @@ def promote(version: Version, models: Models = DEFAULT) -> None:
 @app.command()
 def rollback(models: Models = DEFAULT) -> None:
     """Pin the newest sound release that is older than the current one."""
-    from data import release
+    from data import checksums, release
 
     current = int(release.current_release(models).name)
     skipped = []
     for version in reversed([v for v in release.versions(models) if v < current]):
         try:
-            release.verify(models / str(version))
+            checksums.verify(models / str(version))
             release.read_release(models / str(version))
         except ReleaseError:
             skipped.append(str(version))
@@ -257,12 +257,12 @@ def reproduce(
     """
     import time
 
-    from data import release
+    from data import checksums, release
     from pipeline import reproduce as again
     from pipeline.console import quiet
 
     before = resolve(models, version)
-    release.verify(before)
+    checksums.verify(before)
     info = release.read_release(before)
     config = again.recorded_config(info, workdir, data)
     if not anyway:

@@ -37,7 +37,7 @@ from components.example_gen.artifacts import (
 from components.model_exporter.artifacts import EXPORTED, ExportedModel, Parity
 from components.model_exporter.config import ExportConfig
 from components.model_exporter.export import export
-from data import contract, release
+from data import checksums, contract
 
 logger = logging.getLogger("genq.exporter")
 
@@ -74,7 +74,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
             metadata["pipeline_run"] = self._context.pipeline_run_id
         if input_dict.get("manifest"):
             manifest = Path(artifact_utils.get_single_uri(input_dict["manifest"]))
-            metadata["sample_sha256"] = release.sha256(manifest / MANIFEST_CSV)
+            metadata["sample_sha256"] = checksums.sha256(manifest / MANIFEST_CSV)
             label = read_label(read_manifest(manifest))
         model = artifact_utils.get_single_instance(input_dict["model"])
         uris = {s: artifact_utils.get_split_uri(input_dict["examples"], s) for s in SPLITS}
@@ -149,6 +149,7 @@ class ModelExporter(base_component.BaseComponent):  # type: ignore[misc]
                     "components.example_files",
                     "data.contract",
                     "data.release",
+                    "data.checksums",
                 ),
                 exported_model=channel_utils.as_channel([ExportedModel()]),
                 parity=channel_utils.as_channel([Parity()]),

@@ -38,7 +38,7 @@ from components.release_pusher.artifacts import (
     VERSION,
     PushedRelease,
 )
-from data import release, remote
+from data import checksums, release, remote
 
 logger = logging.getLogger("genq.pusher")
 
@@ -136,7 +136,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
             run_config=exec_properties.get("run_config") or "",
             sign_command=exec_properties.get("sign_command") or "",
         )
-        for name in (release.RELEASE_JSON, release.SUMS):
+        for name in (release.RELEASE_JSON, checksums.SUMS):
             shutil.copyfile(release_dir / name, out / name)
         if remote_uri := exec_properties.get("remote"):
             address = remote.upload(
@@ -199,7 +199,7 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
       model_run: from Trainer; its calibration goes into release.json.
       statistics: from StatisticsGen; brightness and sharpness go into release.json.
       run_config: the run's configuration as JSON; goes into release.json.
-      sign_command: signs SHA256SUMS before the release is seen; see data.release.run_signer.
+      sign_command: signs SHA256SUMS before the release is seen; see data.checksums.run_signer.
       remote: URI to copy `<model_name>/<version>/` to as well; see data.remote.
       infra_blessing: from InfraValidator, where the pipeline has one; without it nothing is pushed.
     """
@@ -243,7 +243,11 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
                 sign_command=sign_command or None,
                 remote=remote or None,
                 code=code_digest(
-                    "components.release_pusher", "data.release", "data.remote", "data.contract"
+                    "components.release_pusher",
+                    "data.release",
+                    "data.checksums",
+                    "data.remote",
+                    "data.contract",
                 ),
                 pushed_release=channel_utils.as_channel([PushedRelease()]),
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from components.example_gen.artifacts import MANIFEST_CSV, read_manifest
-from data import release
+from data import checksums
 from data.release import Sample
 
 ROOT: Final = Path(__file__).parents[2]
@@ -43,14 +43,14 @@ def _git(root: Path, *arguments: str) -> str:
 def packages(root: Path = ROOT) -> dict[str, str]:
     """Returns the hash of the lock file, where there is one."""
     lock = root / LOCK_FILE
-    return {"requirements_lock_sha256": release.sha256(lock)} if lock.exists() else {}
+    return {"requirements_lock_sha256": checksums.sha256(lock)} if lock.exists() else {}
 
 
 def sample(manifest: Path) -> Sample:
     """Returns which images the model was made of, from example-gen's manifest."""
     content = read_manifest(manifest)
     return Sample(
-        manifest_sha256=release.sha256(manifest / MANIFEST_CSV),
+        manifest_sha256=checksums.sha256(manifest / MANIFEST_CSV),
         counts=content["counts"],
         seed=content["seed"],
     )

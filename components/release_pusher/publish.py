@@ -25,9 +25,10 @@ from typing import BinaryIO, Final
 
 import filelock
 
-from data import release
+from data import checksums, release
+from data.checksums import SUMS
 from data.errors import ReleaseError
-from data.release import RELEASE_JSON, SUMS, Release
+from data.release import RELEASE_JSON, Release
 
 logger = logging.getLogger("genq.pusher")
 
@@ -56,7 +57,7 @@ def publish(
       describe: makes release.json.
       beside: name -> text of files next to the versions (Triton's configuration); replaced
         atomically where they differ, before the version can be seen.
-      sign_command: signs SHA256SUMS before anybody sees it; see data.release.run_signer.
+      sign_command: signs SHA256SUMS before anybody sees it; see data.checksums.run_signer.
       now_s: unix time in seconds.
 
     Raises:
@@ -66,7 +67,7 @@ def publish(
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
         remove_dead_staging(model_dir)
-        sums = {name: release.sha256(path) for name, path in sorted(files.items())}
+        sums = {name: checksums.sha256(path) for name, path in sorted(files.items())}
         if (same := find_same(model_dir, sums)) is not None:
             logger.info("%s holds these files already; nothing to publish.", same)
             return same
@@ -120,12 +121,12 @@ def stage(staged: Path, files: Mapping[str, Path], sums: Mapping[str, str], info
             shutil.copyfileobj(reader, writer, COPY_BYTES)
             _finish(writer)
     _write(staged / RELEASE_JSON, info.model_dump_json(indent=2).encode() + b"\n")
-    every = {**sums, RELEASE_JSON: release.sha256(staged / RELEASE_JSON)}
+    every = {**sums, RELEASE_JSON: checksums.sha256(staged / RELEASE_JSON)}
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(every.items()))
     _write(staged / SUMS, lines.encode())
     for folder in [*(p for p in staged.rglob("*") if p.is_dir()), staged]:
         release.sync(folder)
-    release.verify(staged)
+    checksums.verify(staged)
     release.Release.model_validate_json((staged / RELEASE_JSON).read_bytes())
 
 
@@ -135,11 +136,11 @@ def sign(staged: Path, command: str) -> None:
     Raises:
       ReleaseError: if the command fails or leaves no signature.
     """
-    release.run_signer(command, staged)
-    signature = staged / release.SIGNATURE
+    checksums.run_signer(command, staged)
+    signature = staged / checksums.SIGNATURE
     if not signature.is_file() or not signature.stat().st_size:
         raise ReleaseError(
-            f"The signature command left no {release.SIGNATURE}: {command}",
+            f"The signature command left no {checksums.SIGNATURE}: {command}",
             "It has to write {signature}. Nothing was published.",
         )
     with signature.open("rb") as file:
@@ -176,11 +177,11 @@ def find_same(model_dir: Path, sums: Mapping[str, str]) -> Path | None:
         return None
     newest = model_dir / str(published[-1])
     try:
-        there = release.read_sums(newest)
+        there = checksums.read_sums(newest)
     except ReleaseError:
         return None
     there.pop(RELEASE_JSON, None)
-    return newest if there == dict(sums) and not release.problems(newest) else None
+    return newest if there == dict(sums) and not checksums.problems(newest) else None
 
 
 def remove_dead_staging(model_dir: Path) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from data import files, release
+from data import checksums, files, release
 from data.errors import ReleaseError
 from data.layouts import IMAGE_SUFFIXES, find_layout
 from data.spans import newest_spans
@@ -129,9 +129,9 @@ def choose_release(model_dir: Path, candidate: Path) -> int | None:
     """
     older: list[int] = []
     names = {p.relative_to(candidate).as_posix() for p in candidate.rglob("*") if p.is_file()}
-    own = {name: release.sha256(candidate / name) for name in names}
+    own = {name: checksums.sha256(candidate / name) for name in names}
     for version in release.versions(model_dir):
-        sums = release.read_sums(model_dir / str(version))
+        sums = checksums.read_sums(model_dir / str(version))
         if "saved_model.pb" in own and own == {n: d for n, d in sums.items() if n in names}:
             break
         older.append(version)
@@ -152,8 +152,8 @@ def baseline(task: Task) -> None:
         return
     source = Path(task.parameters["serving_dir"]) / task.parameters["model_name"] / version
     top = ("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra")
-    names = [name for name in release.read_sums(source) if name.split("/")[0] in top]
-    if faults := release.problems(source, only=names):
+    names = [name for name in checksums.read_sums(source) if name.split("/")[0] in top]
+    if faults := checksums.problems(source, only=names):
         raise ReleaseError(
             f"Release {version}, the baseline, is damaged: {'; '.join(faults)}.",
             "Remove it, or pin another one: `genq releases promote`.",

@@ -34,7 +34,7 @@ class Drift:
     Attributes:
       n: faces served.
       served, served_std_dev: of them; NaN without any.
-      trained, trained_std_dev: of the training images; None where the release does not say.
+      trained: mean of the training images; None where the release does not say.
       shift: standardised mean difference; None without a reference.
     """
 
@@ -44,7 +44,6 @@ class Drift:
     served: float
     served_std_dev: float
     trained: float | None = None
-    trained_std_dev: float | None = None
     shift: float | None = None
 
     @property
@@ -98,7 +97,7 @@ def measure(metrics: str, release: Release) -> list[Drift]:
             shift = (mean - trained) / spread if n else None
             if statistic == "face_px" and shift is not None:
                 shift = min(0.0, shift)  # larger faces are averaged down to what training saw
-            drift = Drift(release.version, statistic, n, mean, std_dev, trained, spread, shift)
+            drift = Drift(release.version, statistic, n, mean, std_dev, trained, shift)
         drifts.append(drift)
     n = int(sum(labels.values()))
     for name, reference_name in (("uncertain", "abstention"), (release.labels[1], "")):
@@ -113,7 +112,6 @@ def measure(metrics: str, release: Release) -> list[Drift]:
                 share,
                 spread,
                 None if known is None else known.value,
-                None,
                 # Ten points more abstention than on `test` are LARGE.
                 None if known is None or not n else (share - known.value) * LARGE / 0.1,
             )

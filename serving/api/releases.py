@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import contract
+from data.checksums import verify
 from data.errors import GenqError, ReleaseError
 from data.release import (
     ONNX_FILES,
@@ -30,7 +31,6 @@ from data.release import (
     VariantName,
     pinned_version,
     read_release,
-    verify,
     versions,
 )
 from serving.api.errors import ApiError
@@ -164,7 +164,6 @@ class Releases:
         self._skipped: dict[int, _Skipped] = {}
         self._lock = threading.Lock()
         self.problem = ""
-        self.switches = 0
 
     @property
     def active(self) -> Engine | None:
@@ -235,7 +234,6 @@ class Releases:
                 f"Release {before.version} goes on answering." if before else "Publish one.",
             )
         if before is not active:
-            self.switches += before is not None
             log.info("release %d (%s) answers now", active.version, active.variant)
 
     def _load(self, release_dir: Path) -> Engine | None:

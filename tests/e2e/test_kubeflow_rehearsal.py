@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from data import release
+from data import checksums, release
 from data.synthetic import SyntheticConfig
 from pipeline.cli import app
 from pipeline.kubeflow.compile import UNCACHED
@@ -104,7 +104,7 @@ def test_the_first_night_runs_everything_and_publishes(nights: Nights) -> None:
     assert nights.first["baseline-version"].answers == {FOUND: NOTHING}
     assert nights.first["previous-version"].answers == {FOUND: NOTHING}
     [version] = release.versions(nights.models)
-    assert not release.problems(nights.models / str(version))
+    assert not checksums.problems(nights.models / str(version))
     assert release.read_release(nights.models / str(version)).pipeline_run
     assert scored(nights, nights.first) == {"candidate"}
 

@@ -13,7 +13,7 @@ import pytest
 from pushed import files, push, state
 
 from components.release_pusher import publish as module
-from data import release
+from data import checksums, release
 from data.errors import ReleaseError
 
 
@@ -21,8 +21,8 @@ def test_a_release_appears_whole_and_nothing_is_left_over(tmp_path: Path) -> Non
     """The directory holds what was given, sums that hold, and the staging area is empty."""
     folder = push(tmp_path, "a", beside={"config.pbtxt": "x"})
     assert folder == tmp_path / "gender" / "1000"
-    assert release.file_names(folder) == ["model.onnx", "release.json", "variables/data"]
-    release.verify(folder)
+    assert checksums.file_names(folder) == ["model.onnx", "release.json", "variables/data"]
+    checksums.verify(folder)
     assert release.read_release(folder).parent is None
     assert list((tmp_path / "gender" / ".staging").iterdir()) == []
     assert (tmp_path / "gender" / "config.pbtxt").read_text() == "x"
@@ -57,6 +57,7 @@ def test_killed_at_any_step_nothing_half_made_is_visible(tmp_path: Path) -> None
     code = """
         import importlib.util, os, shutil, signal, sys
         from pathlib import Path
+        from data import checksums
         spec = importlib.util.spec_from_file_location("t", sys.argv[1])
         t = importlib.util.module_from_spec(spec); spec.loader.exec_module(t)
         root = Path(sys.argv[2])
@@ -86,7 +87,7 @@ def test_killed_at_any_step_nothing_half_made_is_visible(tmp_path: Path) -> None
             after = t.state(root / "gender")
             assert {k: v for k, v in after.items() if k in before} == before, step
             for version in t.release.versions(root / "gender"):
-                t.release.verify(root / "gender" / str(version))
+                checksums.verify(root / "gender" / str(version))
                 t.release.read_release(root / "gender" / str(version))
             if os.WIFEXITED(status):
                 assert os.WEXITSTATUS(status) == 0
@@ -124,7 +125,7 @@ def test_pushers_at_the_same_time_all_survive(tmp_path: Path) -> None:
         names = pool.starmap(_push_in_process, [(str(tmp_path), f"{n}") for n in range(4)])
     assert sorted(names) == ["1000", "1001", "1002", "1003"]
     for name in names:
-        release.verify(tmp_path / "gender" / name)
+        checksums.verify(tmp_path / "gender" / name)
 
 
 def test_a_push_that_still_works_is_left_alone(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_a_full_disk_publishes_nothing_and_leaves_nothing(
     monkeypatch.undo()
     assert state(tmp_path / "gender") == before
     assert not [p for p in (tmp_path / "gender" / ".staging").iterdir() if p.is_dir()]
-    release.verify(push(tmp_path, "new"))
+    checksums.verify(push(tmp_path, "new"))
 
 
 def test_after_the_rename_nothing_can_fail(
@@ -185,7 +186,7 @@ def test_after_the_rename_nothing_can_fail(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    release.verify(push(tmp_path, "a"))
+    checksums.verify(push(tmp_path, "a"))
     assert "a power cut may undo it" in caplog.text
 
 

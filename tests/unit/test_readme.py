@@ -24,6 +24,14 @@ def test_the_catalogue_of_errors_is_current() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_list_of_licences_is_current() -> None:
+    """docs/licences.md lists what the locks name, and none of it is unknown or forbidden."""
+    done = subprocess.run(
+        [sys.executable, "scripts/licences.py", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_links_lead_to_files() -> None:
     """Relative links of the README, CONTRIBUTING and the decisions."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from components.release_pusher import provenance
 from components.release_pusher.publish import publish
 from components.release_pusher.sbom import sbom
-from data import release
+from data import checksums, release
 from data.errors import ConfigError, ReleaseError
 from pipeline import cli_releases, config, reproduce
 
@@ -60,17 +60,17 @@ def push(root: Path, sign_command: str) -> Path:
 def test_a_signed_release_is_verified_and_a_forged_one_is_not(tmp_path: Path, keys: Path) -> None:
     """Whoever changes a file and its checksum, too, is found by the signature alone."""
     folder = push(tmp_path, signer(keys))
-    release.verify(folder)
+    checksums.verify(folder)
     arguments = ["verify", "--models", str(tmp_path / "gender")]
     runner = CliRunner()
     signed = [*arguments, "--signature-command", checker(keys)]
     assert "1000: as published" in runner.invoke(cli_releases.app, signed).output
-    for path in (folder / "model.onnx", folder / release.SUMS):
+    for path in (folder / "model.onnx", folder / checksums.SUMS):
         path.chmod(0o644)
     (folder / "model.onnx").write_text("another")
-    digest = release.sha256(folder / "model.onnx")
-    lines = [f"{digest}  model.onnx", (folder / release.SUMS).read_text().splitlines()[1]]
-    (folder / release.SUMS).write_text("\n".join(lines) + "\n")
+    digest = checksums.sha256(folder / "model.onnx")
+    lines = [f"{digest}  model.onnx", (folder / checksums.SUMS).read_text().splitlines()[1]]
+    (folder / checksums.SUMS).write_text("\n".join(lines) + "\n")
     assert runner.invoke(cli_releases.app, arguments).exit_code == 0, "sums agree"
     found = runner.invoke(cli_releases.app, signed).exception
     assert isinstance(found, ReleaseError) and "Verif" in found.problem

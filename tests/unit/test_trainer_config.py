@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from components.trainer.activation_cache import plan
+from components.trainer.cache_plan import plan
 from components.trainer.config import BLOCKS, TrainerConfig
 from data.errors import ConfigError
 

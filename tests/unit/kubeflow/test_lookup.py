@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data import release
+from data import checksums, release
 from data.errors import DataError, ReleaseError
 from data.spans import Span, newest_spans
 from pipeline.kubeflow.lookup import (
@@ -33,7 +33,7 @@ def publish(models: Path, version: int, weights: str) -> Path:
     (folder / "variables/variables.index").write_text(weights)
     names = ("saved_model.pb", "variables/variables.index")
     sums = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
-    (folder / release.SUMS).write_text("".join(sums))
+    (folder / checksums.SUMS).write_text("".join(sums))
     (folder / release.RELEASE_JSON).write_text(
         release.Release(
             model_name="m", version=version, created="", variants=(), licence="", notice=""

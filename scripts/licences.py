@@ -1,0 +1,297 @@
+"""Writes docs/licences.md: what genq is built on, and under which licences.
+
+Python packages are those that requirements.lock names, their licences what pip-licenses reads from
+the installed ones; the page's are what serving/web/package-lock.json says. A package without a
+known licence, or with one that would bind genq's users, is an error.
+
+Run: .venv/bin/python scripts/licences.py [--check]
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import requires
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "licences.md"
+LOCK = ROOT / "requirements.lock"
+ASKED = ROOT / "requirements" / "lock.in"
+NPM_LOCK = ROOT / "serving" / "web" / "package-lock.json"
+
+FORBIDDEN = ("AGPL", "Affero", "SSPL", "Server Side Public", "Commons Clause", "Commons-Clause")
+"""Parts of names of licences that reach whoever offers genq as a service, or forbid selling it."""
+
+COPYLEFT = re.compile(r"GPL|MPL|EPL|CDDL|EUPL|CC-BY-SA")
+
+TERMS = {
+    "2-clause BSD License": "BSD-2-Clause",
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache": "Apache-2.0",
+    "Apache 2.0": "Apache-2.0",
+    "Apache License 2.0": "Apache-2.0",
+    "Apache Software License": "Apache-2.0",
+    # The classifier does not say which.
+    "BSD License": "BSD",
+    "GNU General Public License (GPL)": "GPL",
+    "GPL-3.0": "GPL-3.0-only",
+    "ISC License (ISCL)": "ISC",
+    "MIT License": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+    "Public Domain": "public domain",
+    # Says that Debian would take it, not which it is.
+    "DFSG approved": "",
+}
+"""What metadata say -> the name in SPDX's list, where they differ."""
+
+KNOWN = frozenset(
+    (
+        "0BSD",
+        "Apache-2.0",
+        "BSD",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "CC-BY-4.0",
+        "CC0-1.0",
+        "CNRI-Python",
+        "GPL",
+        "GPL-3.0-only",
+        "ISC",
+        "LGPL-3.0-or-later",
+        "MIT",
+        "MIT-0",
+        "MIT-CMU",
+        "MPL-2.0",
+        "PSF-2.0",
+        "Zlib",
+        "public domain",
+    )
+)
+"""Licences that somebody has looked at; another one asks for a look, and a word here."""
+
+BY_HAND = {"namex": "Apache-2.0"}
+"""Packages whose metadata name none; read from the LICENSE file that they bring."""
+
+_GCC = "GPL-3.0 with the GCC runtime exception"
+BUNDLED = {
+    "lxml": "iconv (LGPL-2.1)",
+    "numpy": f"libgfortran ({_GCC}), libquadmath (LGPL-2.1)",
+    "opencv-python-headless": f"FFmpeg and libquadmath (LGPL-2.1), libgfortran ({_GCC})",
+    "pillow-heif": "libheif and libde265 (LGPL-3.0), x265 (GPL-2.0); its authors give the wheel as "
+    "GPL-2.0",
+    "pyzmq": "libzmq (MPL-2.0)",
+    "scikit-learn": f"libgomp ({_GCC})",
+    "scipy": f"libgfortran ({_GCC}), libquadmath (LGPL-2.1)",
+}
+"""Copyleft libraries inside wheels whose metadata name the wrapper's licence only."""
+
+HEAD = """\
+# Licences
+
+genq is [Apache-2.0](../LICENSE). This page lists what it is built on; it is made from `requirements.lock`, the installed packages and
+`serving/web/package-lock.json` by `scripts/licences.py`, which fails where a package has no known licence or one that is forbidden
+here (AGPL, SSPL, Commons Clause). Names are SPDX's; "BSD" is what packages say that do not say which; a comma stands where the
+metadata list several and do not say whether they are a choice. It is a list, not legal advice. CelebA has terms of its own:
+[real CelebA](guides/real-celeba.md).
+
+What travels:
+- **genq's wheel and repository** hold none of these packages.
+- **The pipeline's image** (`deploy/Dockerfile.pipeline`) installs all of `requirements.lock`, the tools of development as well.
+- **The application's image** (`deploy/Dockerfile.serving`) installs the {serving} packages marked "app" and the built page. The page is a
+  static export: of npm's packages it holds what the bundler reaches (React, Next.js' client, onnxruntime-web). Build tools such as
+  `sharp` stay behind.
+- **A release** holds the model and its papers. Two pages of its report carry JavaScript: Facets, out of `witwidget`, and the elements of
+  TensorFlow Model Analysis, both Apache-2.0.
+"""  # noqa: E501  # lines of the page
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package of a lock file."""
+
+    name: str
+    version: str
+    licence: str
+
+
+def normalised(found: str) -> str:
+    """Returns a licence under the names of SPDX; several separated by a comma."""
+    parts = (TERMS.get(part, part) for part in (p.strip() for p in found.split(";")))
+    return ", ".join(sorted(filter(None, parts)))
+
+
+def faults(packages: Iterable[Package]) -> list[str]:
+    """Returns one line for each package whose licence is unknown or forbidden."""
+    found = []
+    for package in packages:
+        words = re.split(r" AND | OR |, |[()]", package.licence)
+        unknown = sorted({w.strip() for w in words if w.strip()} - KNOWN)
+        label = f"{package.name} {package.version}: "
+        if any(word.lower() in package.licence.lower() for word in FORBIDDEN):
+            found.append(f"{label}{package.licence} is forbidden here")
+        elif not package.licence or unknown:
+            found.append(f"{label}unknown licence {', '.join(unknown) or '(none)'}")
+    return found
+
+
+def python_packages() -> dict[str, Package]:
+    """Returns normalised name -> package, for all that requirements.lock names.
+
+    Raises:
+      SystemExit: if one is not installed in that version.
+    """
+    # --with-system: setuptools and wheel are in the lock, too.
+    command = ("--format=json", "--from=mixed", "--with-system")
+    listed = subprocess.run(
+        [sys.executable, "-m", "piplicenses", *command], capture_output=True, text=True, check=True
+    ).stdout
+    installed = {canonicalize_name(p["Name"]): p for p in json.loads(listed)}
+    packages, missing = {}, []
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)", LOCK.read_text(), re.M):
+        key = canonicalize_name(name)
+        found = installed.get(key)
+        if found is None or found["Version"] != version:
+            missing.append(f"{name}=={version}")
+            continue
+        said = "" if found["License"] == "UNKNOWN" else found["License"]
+        packages[key] = Package(name, version, normalised(said) or BY_HAND.get(key, ""))
+    if missing:
+        sys.exit(f"Not installed as requirements.lock says: {', '.join(missing)}. Run: make setup")
+    return packages
+
+
+def npm_packages() -> dict[str, Package]:
+    """Returns the page's production packages, by their folder below node_modules/."""
+    return {
+        path.removeprefix("node_modules/"): Package(
+            path.rpartition("node_modules/")[2], entry["version"], entry.get("license", "")
+        )
+        for path, entry in json.loads(NPM_LOCK.read_text())["packages"].items()
+        if path and not entry.get("dev")
+    }
+
+
+def asked() -> set[str]:
+    """Returns the normalised names that requirements/lock.in asks for."""
+    lines = (line.partition("#")[0].strip() for line in ASKED.read_text().splitlines())
+    return {canonicalize_name(Requirement(line).name) for line in lines if line}
+
+
+def closure(name: str, extra: str, within: Iterable[str]) -> set[str]:
+    """Returns the normalised names of what a distribution with an extra brings along."""
+    known, seen, todo = set(within), set(), [(name, extra)]
+    while todo:
+        current = todo.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        for requirement in map(Requirement, requires(current[0]) or []):
+            marker = requirement.marker
+            below = canonicalize_name(requirement.name)
+            if below in known and (marker is None or marker.evaluate({"extra": current[1]})):
+                todo += [(below, wanted) for wanted in ("", *requirement.extras)]
+    return {found for found, _ in seen} & known
+
+
+def grouped(packages: Iterable[Package]) -> str:
+    """Returns a table: a licence, and the packages that have it."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for package in packages:
+        groups[package.licence].append(f"{package.name} {package.version}")
+    rows = [
+        (licence, str(len(names)), ", ".join(sorted(names)))
+        for licence, names in sorted(groups.items(), key=lambda g: (-len(g[1]), g[0]))
+    ]
+    return table(("licence", "packages", "which"), rows)
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Returns a Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def page(python: dict[str, Package], npm: dict[str, Package]) -> str:
+    """Returns the page."""
+    declared = asked()
+    serving = closure("genq", "serving", python)
+
+    def where(key: str) -> str:
+        return "pipeline, app" if key in serving else "pipeline"
+
+    copyleft = [
+        (p.name, p.version, p.licence, where(key))
+        for key, p in sorted(python.items())
+        if COPYLEFT.search(p.licence)
+    ]
+    copyleft += [
+        (p.name, p.version, f"{p.licence}; inside the wheel: {BUNDLED[key]}", where(key))
+        for key, p in sorted(python.items())
+        if key in BUNDLED
+    ]
+    # The only ones so far are sharp's, one a platform; that they stay behind is by hand, so another
+    # package is an error below.
+    sharp = [p for p in npm.values() if COPYLEFT.search(p.licence)]
+    if strange := [p.name for p in sharp if not p.name.startswith("@img/sharp-")]:
+        sys.exit(f"Copyleft in the page: {strange}. Say in scripts/licences.py where it travels.")
+    copyleft.append(
+        (
+            "@img/sharp-… (npm)",
+            ", ".join(sorted({p.version for p in sharp})),
+            "; ".join(sorted({p.licence for p in sharp})),
+            "none: a tool of the build",
+        )
+    )
+    direct = json.loads(NPM_LOCK.read_text())["packages"][""]["dependencies"]
+    parts = [
+        HEAD.format(serving=len(serving)).rstrip(),
+        "## Copyleft",
+        "Used as they are: genq changes none, and hands on what their authors published. Whoever "
+        "hands on an image hands on these, with their duties (text of the licence, source).",
+        table(("package", "version", "licence", "image"), copyleft),
+        "## What genq asks for",
+        "By name, in `requirements/lock.in`.",
+        table(
+            ("package", "version", "licence", "image"),
+            [
+                (p.name, p.version, p.licence, where(key))
+                for key, p in sorted(python.items())
+                if key in declared
+            ],
+        ),
+        "## What these bring",
+        grouped(p for key, p in python.items() if key not in declared),
+        "## The page",
+        "What `serving/web/package.json` asks for:",
+        table(
+            ("package", "version", "licence"),
+            [(p.name, p.version, p.licence) for n, p in sorted(npm.items()) if n in direct],
+        ),
+        "What these bring, on any platform:",
+        grouped(p for n, p in npm.items() if n not in direct),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Rewrites the page, or says that it is out of date; fails on a licence that will not do."""
+    python, npm = python_packages(), npm_packages()
+    if found := faults([*python.values(), *npm.values()]):
+        sys.exit("Licences that will not do:\n  " + "\n  ".join(found))
+    wanted = page(python, npm)
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(wanted)
+    elif not PAGE.exists() or PAGE.read_text() != wanted:
+        sys.exit("docs/licences.md is out of date: .venv/bin/python scripts/licences.py")
+
+
+if __name__ == "__main__":
+    main()
