@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from data import contract, files
 from data.errors import AnnotationError, DataError
 from data.layouts import Layout, find_layout
-from data.tables import Fault, Ids, Integers, Table, TableKind, check_limit, parse
+from data.tables import Fault, Ids, Integers, Table, TableKind, check_limit, parse, unknown_columns
 
-ATTRIBUTE_TABLE: Final = TableKind(contract.ATTRIBUTES, has_count=True, allowed=(-1, 1))
+ATTRIBUTE_TABLE: Final = TableKind(contract.ATTRIBUTES, has_count=True, allowed=(-1, 1), unknown=0)
 PARTITION_TABLE: Final = TableKind(("partition",), has_count=False, allowed=(0, 1, 2))
 IDENTITY_TABLE: Final = TableKind(("identity",), has_count=False)
 LANDMARK_TABLE: Final = TableKind(contract.LANDMARK_NAMES, has_count=True)
@@ -32,6 +32,8 @@ class Index:
     Attributes:
       ids: file names as bytes, (n,); unique; in the order of the attribute file.
       attributes: uint8 0 or 1, (n, 40), columns as contract.ATTRIBUTES.
+      annotated: the attributes that the data speak of. Of CelebA all; of people's own data those
+        whose column is not 0 in every row.
       partition: int8 index into contract.SPLITS, (n,); None without a partition file.
       identity: int32, (n,); None without an identity file.
       landmarks: int32 pixels, (n, 10), columns as contract.LANDMARK_NAMES; None without the file.
@@ -46,12 +48,23 @@ class Index:
     landmarks: Integers | None
     sha256: dict[str, str]
     faults: tuple[Fault, ...] = ()
+    annotated: tuple[str, ...] = contract.ATTRIBUTES
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def attribute(self, name: str) -> NDArray[np.uint8]:
-        """Returns one attribute's column, (n,)."""
+        """Returns one attribute's column, (n,).
+
+        Raises:
+          DataError: if the data do not speak of it.
+        """
+        if name not in self.annotated:
+            raise DataError(
+                f"The data say nothing of {name}: its column is 0 in every row.",
+                f"They speak of {', '.join(self.annotated) or 'nothing'}. Set label.attribute, "
+                "sampling.balance_by and evaluation.slices to these.",
+            )
         return self.attributes[:, contract.ATTRIBUTES.index(name)]
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Index:
@@ -109,6 +122,7 @@ def index_of(layout: Layout, *, max_faults: int = 0) -> Index:
         aligned[name] = table.values[rows]
         keep &= present
     partition, identity = aligned.get("partition"), aligned.get("identity")
+    unknown = unknown_columns(attributes.values, ATTRIBUTE_TABLE)
     index = Index(
         ids=attributes.ids,
         attributes=(attributes.values > 0).astype(np.uint8),
@@ -117,6 +131,7 @@ def index_of(layout: Layout, *, max_faults: int = 0) -> Index:
         landmarks=aligned.get("landmarks"),
         sha256={t.file: t.sha256 for t in tables.values()},
         faults=tuple(faults),
+        annotated=tuple(np.array(contract.ATTRIBUTES)[~unknown].tolist()),
     )
     return index if keep.all() else index.take(keep)
 

@@ -152,4 +152,9 @@ def _joined(
         partition=optional("partition"),
         identity=optional("identity"),
         landmarks=optional("landmarks"),
+        annotated=tuple(
+            name
+            for name in indexes[0].annotated
+            if all(name in index.annotated for index in indexes)
+        ),
     )

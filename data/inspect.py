@@ -103,7 +103,7 @@ def inspect(
                 for group, rows in groups.items()
                 if rows.any()
             }
-            for name in contract.ATTRIBUTES
+            for name in index.annotated
         },
         missing_parts=layout.missing_parts,
         duplicates=duplicates,
@@ -178,7 +178,7 @@ def render(inspection: Inspection, console: Console) -> None:
             "looks for near-duplicates, too.",
             soft_wrap=True,
         )
-    columns = list(inspection.rates[contract.ATTRIBUTES[0]])
+    columns = list(next(iter(inspection.rates.values())))
     table = Table(title="Attribute rates, %", title_justify="left")
     table.add_column("attribute")
     for column in columns:

@@ -214,6 +214,23 @@ def versions(model_dir: Path) -> list[int]:
     return sorted(int(name) for name in names if re.fullmatch(r"[1-9]\d*", name, re.ASCII))
 
 
+def find_model_dir(path: Path) -> Path:
+    """Returns `path`, or the one directory below it that holds releases.
+
+    Raises:
+      ReleaseError: if several models are there.
+    """
+    if versions(path) or not path.is_dir():
+        return path
+    models = [child for child in sorted(path.iterdir()) if child.is_dir() and versions(child)]
+    if len(models) > 1:
+        raise ReleaseError(
+            f"{path} holds several models: {', '.join(m.name for m in models)}.",
+            "Name one of them: --model-dir DIR, GENQ_MODEL_DIR, or `genq serve DIR`.",
+        )
+    return models[0] if models else path
+
+
 def read_release(release_dir: Path) -> Release:
     """Reads a release's `release.json`; verifies no checksums.
 

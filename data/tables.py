@@ -33,11 +33,13 @@ class TableKind:
       has_count: whether the first line of the .txt says how many rows follow, and the second names
         the columns.
       allowed: the values accepted in every column; None accepts any integer.
+      unknown: the value of a column that says nothing; it must then stand in every row.
     """
 
     columns: tuple[str, ...]
     has_count: bool
     allowed: tuple[int, ...] | None = None
+    unknown: int | None = None
 
 
 @dataclass(frozen=True)
@@ -206,9 +208,17 @@ def _read_fast(
     values = frame[list(kind.columns)].to_numpy(np.int32)
     sound = frame["image_id"].is_unique and (frame["image_id"] != "").all()
     if kind.allowed is not None:
-        sound = sound and bool(np.isin(values, kind.allowed).all())
+        said = values[:, ~unknown_columns(values, kind)]
+        sound = sound and bool(np.isin(said, kind.allowed).all())
     # pandas drops what exceeds the columns without a word; a count of fields does not.
     return (ids, values) if sound and _same_width(content, start, len(frame), names) else None
+
+
+def unknown_columns(values: Integers, kind: TableKind) -> NDArray[np.bool_]:
+    """Returns which columns say nothing: bool, (columns,)."""
+    if kind.unknown is None or not len(values):
+        return np.zeros(values.shape[1], np.bool_)
+    return np.asarray((values == kind.unknown).all(axis=0), np.bool_)
 
 
 def _same_width(content: bytes, start: int, rows: int, names: Sequence[str]) -> bool:
@@ -227,12 +237,16 @@ def _read_slow(
     rows: list[list[int]] = []
     faults: list[Fault] = []
     seen: dict[str, int] = {}
+    # Of a column that says nothing the first row tells; a fault there is a fault of all others.
+    unknown: set[int] | None = None
     for number, raw in enumerate(content.decode(errors="replace").split("\n"), start=1):
         if number <= header_lines or not raw.strip():
             continue
         fields = [f.strip() for f in raw.split(",")] if table_format == "csv" else raw.split()
+        if unknown is None:
+            unknown = {i for i, text in enumerate(fields[1:]) if text == str(kind.unknown)}
         try:
-            rows.append(_read_row(fields, kind, seen))
+            rows.append(_read_row(fields, kind, seen, unknown))
         except ValueError as error:
             faults.append(Fault(file, number, fields[0], str(error)))
             continue
@@ -242,7 +256,9 @@ def _read_slow(
     return np.array(ids, "S"), values, faults
 
 
-def _read_row(fields: Sequence[str], kind: TableKind, seen: dict[str, int]) -> list[int]:
+def _read_row(
+    fields: Sequence[str], kind: TableKind, seen: dict[str, int], unknown: set[int]
+) -> list[int]:
     """Returns the row's integers.
 
     Raises:
@@ -256,13 +272,14 @@ def _read_row(fields: Sequence[str], kind: TableKind, seen: dict[str, int]) -> l
     if fields[0] in seen:
         raise ValueError(f"{fields[0]} is there already, in line {seen[fields[0]]}")
     row = []
-    for column, text in zip(kind.columns, fields[1:], strict=True):
+    for number, (column, text) in enumerate(zip(kind.columns, fields[1:], strict=True)):
         try:
             value = int(text)
         except ValueError:
             raise ValueError(f"{fields[0]}, {column}: found {text!r}; expected a number") from None
-        if kind.allowed is not None and value not in kind.allowed:
-            accepted = " or ".join(str(v) for v in kind.allowed)
+        allowed = (kind.unknown,) if number in unknown else kind.allowed
+        if allowed is not None and value not in allowed:
+            accepted = " or ".join(str(v) for v in allowed)
             raise ValueError(f"{fields[0]}, {column}: found {value}; expected {accepted}")
         if abs(value) > np.iinfo(np.int32).max:
             raise ValueError(f"{fields[0]}, {column}: {value} is out of range")

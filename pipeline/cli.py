@@ -32,10 +32,21 @@ app = typer.Typer(
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show the full log as it comes.")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"genq {version('genq')}")
+        raise typer.Exit
+
+
 @app.callback()
 def genq(
-    # Read by main(), which also meets the errors that come before the options are read.
-    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
 ) -> None:
     """Train, judge and ship a face-appearance model with TFX."""
 

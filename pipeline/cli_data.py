@@ -125,6 +125,37 @@ def audit(
         console.print(f"{leave_out}: leaves out {len(ids)} images.", soft_wrap=True)
 
 
+@app.command(name="import")
+def import_(
+    photos: Annotated[Path, typer.Argument(help="Folder of photos, one person each.")],
+    labels: Annotated[
+        Path,
+        typer.Argument(help="CSV: image_id, attributes as 0 or 1; also identity and partition."),
+    ],
+    root: Annotated[Path, typer.Argument(help="Folder for the copy; must be empty or absent.")],
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="They are crops as CelebA's already: find no faces.")
+    ] = False,
+) -> None:
+    """Make a data set of your own photos: faces are found, turned upright and cut out."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from data.own import LEFT_OUT, import_photos
+
+    console = Console()
+    with Progress(console=console) as progress:
+        task = progress.add_task("Finding faces", total=None)
+        made = import_photos(
+            photos, labels, root, aligned=aligned, on_photo=lambda: progress.advance(task)
+        )
+    console.print(f"{root}: {made.images} faces.", soft_wrap=True)
+    for photo, why in made.left_out[:10]:
+        console.print(f"  left out: {photo}: {why}", soft_wrap=True, markup=False)
+    if made.left_out:
+        console.print(f"All {len(made.left_out)} are in {root / LEFT_OUT}.", soft_wrap=True)
+
+
 @app.command()
 def fetch(
     root: Annotated[Path, typer.Argument(help="Folder for the files.")] = Path("datasets/celeba"),

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def predict(
     photos: Annotated[list[Path], typer.Argument(help="Photos; of folders, the images in them.")],
     models: Models = DEFAULT,
-    release: Annotated[str, typer.Option(help='A version, "current" or "latest".')] = "current",
+    version: Annotated[str, typer.Option(help='A version, "current" or "latest".')] = "current",
     variant: Annotated[
         str, typer.Option(help="auto, float32, float16 or int8; auto prefers int8.")
     ] = "auto",
@@ -46,7 +46,7 @@ def predict(
         from serving.api.once import Predictor
         from serving.api.releases import Engine
 
-        predictor = Predictor(Engine(resolve(models, release), variant))
+        predictor = Predictor(Engine(resolve(models, version), variant))
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"The application's package {error.name} is not installed.",

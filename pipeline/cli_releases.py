@@ -21,16 +21,24 @@ app = typer.Typer(
     help="List, verify, promote, roll back, copy and prune releases.", no_args_is_help=True
 )
 
+
+def _model_dir(path: Path) -> Path:
+    from data.release import find_model_dir
+
+    return find_model_dir(path)
+
+
 Models = Annotated[
     Path,
     typer.Option(
-        "--models",
-        envvar="GENQ_MODELS",
-        help="Directory of a model's releases: <serving_dir>/<model_name>.",
+        "--model-dir",
+        envvar="GENQ_MODEL_DIR",
+        help="Directory of a model's releases, or the one above it where it holds one model only.",
+        callback=_model_dir,
     ),
 ]
 Version = Annotated[str, typer.Argument(help='A version, "current" or "latest".')]
-DEFAULT = Path("runs/demo/serving/gender")
+DEFAULT = Path("runs/demo/serving")
 
 
 def resolve(models: Path, version: str) -> Path:
@@ -136,7 +144,9 @@ def verify(
 
     folders = [resolve(models, v) for v in versions or map(str, release.versions(models))]
     if not folders:
-        raise ReleaseError(f"{models} holds no release.", "Name another directory: --models DIR.")
+        raise ReleaseError(
+            f"{models} holds no release.", "Name another directory: --model-dir DIR."
+        )
     found = []
     for folder in folders:
         problems = checksums.problems(folder)

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from components.evaluation.config import Kind
+from pipeline.cli_releases import DEFAULT, Models, resolve
 
 Workdir = Annotated[
     Path | None, typer.Option(help="Work directory of the pipeline; the preset's without.")
@@ -129,7 +130,6 @@ def _decide(decision: str, run: str, reviewer: str, comment: str, workdir: Path)
 
 
 def evaluate(
-    release: Annotated[Path, typer.Option(help="Folder of a release.")],
     photos: Annotated[Path, typer.Option(help="Folder with the images.")],
     labels: Annotated[
         Path,
@@ -145,9 +145,12 @@ def evaluate(
             "both: aligned ones, also as the application's detector cuts them out."
         ),
     ] = Kind.ALIGNED,
+    models: Models = DEFAULT,
+    version: Annotated[str, typer.Option(help='A version, "current" or "latest".')] = "current",
 ) -> None:
     """Score a labelled set with a release: the same metrics, slices and report."""
+    release_dir = resolve(models, version)
     with _quiet(out) as show:
         from pipeline.external import evaluate_release
 
-        show(evaluate_release(release, photos, labels, out, kind))
+        show(evaluate_release(release_dir, photos, labels, out, kind))

@@ -138,8 +138,7 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
     _line(console, f"  {genq} data inspect {shlex.quote(_short(config.data_root))}   the data")
     if summary.release:
         serving = shlex.quote(_short(config.serving_dir))
-        models = shlex.quote(_short(config.serving_dir / config.release.model_name))
-        _line(console, f"  {genq} predict PHOTO --models {models}   answers about photos, here")
+        _line(console, f"  {genq} predict PHOTO --model-dir {serving}   answers about photos, here")
         _line(
             console,
             f"  {genq} serve {serving}   the same as an API and a page (`make web` builds it)",

@@ -39,6 +39,10 @@ class DataConfig:
     Attributes:
       root: folder that holds CelebA's files; "" makes the synthetic look-alike under the workdir.
       synthetic: what that look-alike is like.
+      shards: files a split of the examples has; more let a distributed Beam runner spread them.
+      faults: how much may be wrong with it.
+      accept_anomalies: anomalies that the validation gate lets through, and records: by feature,
+        kind or "feature:kind".
       window: of data that arrive in spans (`span-0001/`, …), so many of the newest are read as one.
     """
 
@@ -73,6 +77,7 @@ class ReleaseConfig:
 
     Attributes:
       serving_dir: holds `<model_name>/<version>/`; "" means `serving` under the workdir.
+      model_name: of the served model.
       sign_command: signs each release's SHA256SUMS, e.g. "cosign sign-blob --yes --key K
         --output-signature {signature} {file}"; "" signs nothing.
       remote: URI that fsspec knows, e.g. "s3://bucket/models": each release is copied to

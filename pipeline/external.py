@@ -83,7 +83,10 @@ def evaluate_release(
     if kind is Kind.PHOTOS:
         pd.Series(missing, name=contract.IMAGE_ID, dtype=str).to_csv(out / NO_FACE, index=False)
         title += f": {len(rows)} of {len(scored)} photos, no face found in {len(missing)}"
-    command = ("genq", "evaluate", "--release", release_dir, "--photos", photos, "--labels", labels)
+    command = (
+        *("genq", "evaluate", "--model-dir", release_dir.parent, "--version", release_dir.name),
+        *("--photos", photos, "--labels", labels),
+    )
     sources = Sources(
         predictions=folder,
         verdict=out,

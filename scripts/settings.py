@@ -26,7 +26,7 @@ command line as `--set KEY=VALUE`, the value read as YAML (`--set trainer.flip=f
 `--set 'sampling.balance_by=[Male, Young]'`). What is not named keeps the preset's value. A wrong
 key or value is named before anything runs. This page is made from the code by
 `scripts/settings.py`.
-"""  # noqa: E501  # lines of the page
+"""  # lines of the page
 
 
 def described(cls: type) -> dict[str, str]:

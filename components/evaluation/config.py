@@ -48,6 +48,7 @@ class FairnessConfig:
     its complement, and between the two labels within a slice; 1 accepts everything.
 
     Attributes:
+      max_accuracy_gap, max_fpr_gap, max_fnr_gap, max_abstention_gap: the limits, by rate.
       on_failure: "unbless" lets the run end with a report, and publishes nothing; "stop" raises;
         "warn" only tells.
       max_identity_overlap: share of test identities that may also be in train. Partitions of
@@ -115,6 +116,8 @@ class EvaluationConfig:
         application's face detector: what detector and alignment cost in service.
       embeddings: keep, beside the predictions, what the head sees of each image: 2,048 numbers,
         8 kB an image, of the same forward pass.
+      seed: of the bootstrap.
+      gallery_images: so many of the surest errors, and of the least certain answers, in the report.
       bootstrap_replicates: for AUC, average precision, calibration error and their differences.
     """
 

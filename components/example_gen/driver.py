@@ -11,6 +11,9 @@ import hashlib
 from typing import Any
 
 from tfx.components.example_gen import driver, utils
+from tfx.dsl.io import fileio
+from tfx.orchestration import data_types
+from tfx.types import Artifact, BaseChannel
 
 from data import files
 from data.layouts import find_layout
@@ -53,3 +56,23 @@ class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no type
             resolved[utils.SPAN_PROPERTY_NAME] = spans[-1].number
         resolved[key] = "\n".join(fingerprints)
         return resolved
+
+    def _prepare_output_artifacts(
+        self,
+        input_artifacts: dict[str, list[Artifact]],
+        output_dict: dict[str, BaseChannel],
+        exec_properties: dict[str, Any],
+        execution_id: int,
+        pipeline_info: data_types.PipelineInfo,
+        component_info: data_types.ComponentInfo,
+    ) -> dict[str, list[Artifact]]:
+        """Returns the outputs; InteractiveContext asks, and TFX knows `examples` only."""
+        made: dict[str, list[Artifact]] = super()._prepare_output_artifacts(
+            *(input_artifacts, output_dict, exec_properties),
+            *(execution_id, pipeline_info, component_info),
+        )
+        [examples] = made["examples"]
+        manifest = output_dict["manifest"].type()
+        manifest.uri = examples.uri.replace("/examples/", "/manifest/")
+        fileio.makedirs(manifest.uri)
+        return {**made, "manifest": [manifest]}

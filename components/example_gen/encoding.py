@@ -10,6 +10,7 @@ concatenated (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -39,23 +40,34 @@ def features(values: Mapping[str, Value]) -> bytes:
     )
 
 
-# All attributes as one block, in which only 40 bytes differ: 0 and 1 take one byte each, the last
-# of their feature.
-_PARTS = [features({name: [0]}) for name in contract.ATTRIBUTES]
-_BLOCK = np.frombuffer(b"".join(_PARTS), np.uint8)
-_VALUES_AT = np.cumsum([len(part) for part in _PARTS]) - 1
+@functools.cache
+def _block(names: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Returns all attributes as one block, and where in it their values stand.
+
+    Only so many bytes differ: 0 and 1 take one byte each, the last of their feature.
+    """
+    parts = [features({name: [0]}) for name in names]
+    block = np.frombuffer(b"".join(parts), np.uint8)
+    return block, np.cumsum([len(part) for part in parts]) - 1
 
 
-def encode_example(image: bytes, attributes: NDArray[np.uint8], *others: bytes) -> bytes:
+def encode_example(
+    image: bytes,
+    attributes: NDArray[np.uint8],
+    *others: bytes,
+    names: tuple[str, ...] = contract.ATTRIBUTES,
+) -> bytes:
     """Returns a serialized tf.train.Example.
 
     Args:
       image: encoded JPEG, as it is on disk.
-      attributes: uint8 0 or 1 for each of contract.ATTRIBUTES, (40,).
+      attributes: uint8 0 or 1 for each of `names`, (n,).
       others: further features, each part as `features` returns it.
+      names: of the attributes.
     """
-    block = _BLOCK.copy()
-    block[_VALUES_AT] = attributes
+    empty, values_at = _block(names)
+    block = empty.copy()
+    block[values_at] = attributes
     head = b"".join((block.tobytes(), *others, _image_head(len(image))))
     return b"".join((_TAG, _varint(len(head) + len(image)), head, image))
 

@@ -131,6 +131,8 @@ def examples(task: ShardTask, bad: list[tuple[str, str]]) -> Iterator[bytes]:
     identity = None if rows.identity is None else rows.identity.tolist()
     landmarks = None if rows.landmarks is None else rows.landmarks.tolist()
     label = rows.attribute(task.label).tolist()
+    known = [contract.ATTRIBUTES.index(name) for name in rows.annotated]
+    attributes = rows.attributes[:, known]
     names = (image_id[len(task.prefix) :] for image_id in ids)
     for i, image in enumerate(read_images(task.images, names, task.entries)):
         measured = b""
@@ -155,7 +157,7 @@ def examples(task: ShardTask, bad: list[tuple[str, str]]) -> Iterator[bytes]:
             own[contract.LANDMARKS] = landmarks[i]
         common = _GEOMETRY if partition is None else _PARTITIONS[partition[i]]
         others = (common, _LABELS[label[i]], features(own), measured)
-        yield encode_example(image, rows.attributes[i], *others)
+        yield encode_example(image, attributes[i], *others, names=rows.annotated)
 
 
 def save_task(task: ShardTask, path: str) -> None:

@@ -29,7 +29,7 @@ class TestImage:
       name: file name, e.g. "000001.jpg".
       encoded: JPEG bytes.
       label: index into the names of what is learnt.
-      attributes: name -> 0 or 1; all 40.
+      attributes: name -> 0 or 1, of those that the data speak of.
     """
 
     # Not a test case, whatever pytest thinks of the name.
@@ -50,8 +50,7 @@ def read_images(patterns: Sequence[str], limit: int) -> list[TestImage]:
     features = {
         contract.IMAGE: tf.io.FixedLenFeature([], tf.string),
         contract.IMAGE_ID: tf.io.FixedLenFeature([], tf.string),
-        # A data set without an attribute counts as 0, so that small test sets need only the label.
-        **{name: tf.io.FixedLenFeature([], tf.int64, 0) for name in contract.ATTRIBUTES},
+        **{name: tf.io.FixedLenFeature([], tf.int64, -1) for name in contract.ATTRIBUTES},
         contract.LABEL: tf.io.FixedLenFeature([], tf.int64),
     }
     records = example_dataset(patterns).take(limit)
@@ -60,7 +59,7 @@ def read_images(patterns: Sequence[str], limit: int) -> list[TestImage]:
             name=e[contract.IMAGE_ID].decode(),
             encoded=e[contract.IMAGE],
             label=int(e[contract.LABEL]),
-            attributes={name: int(e[name]) for name in contract.ATTRIBUTES},
+            attributes={n: int(e[n]) for n in contract.ATTRIBUTES if e[n] >= 0},
         )
         for e in records.map(
             lambda record: tf.io.parse_single_example(record, features)

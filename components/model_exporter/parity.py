@@ -120,6 +120,8 @@ def compare_slices(
     names = [image.name for image in images]
     result = [_slice(OVERALL, np.ones(len(images), np.bool_), before, after, names)]
     for key in keys:
+        if not all(name in image.attributes for image in images for name in key):
+            continue  # the data do not speak of it
         values = [tuple(image.attributes[name] for name in key) for image in images]
         for value in sorted(set(values)):
             inside = np.array([v == value for v in values])

@@ -24,6 +24,8 @@ class TrainerConfig:
     (Mueller et al. 2019), so it is off.
 
     Attributes:
+      image_size_px: side of the square that images are resized to, inside the graph; 299 is
+        InceptionV3's own.
       weights: "imagenet" (downloaded by Keras and checked against its hash), "none" (random), or a
         path: a Keras weights file of InceptionV3 without top (.h5, .weights.h5, .keras), a
         SavedModel, or an earlier release of genq, whose head is taken over as well.
@@ -31,6 +33,14 @@ class TrainerConfig:
         "head_only" stops after the first; "full" trains every layer from the start.
       unfreeze_above: the second phase trains what lies above this block's output, "mixed0" …
         "mixed10". "mixed9" is the last but one; "mixed8" trains twice as much at half the speed.
+      head_epochs, fine_tune_epochs: the most epochs of either phase; 0 leaves it out. "full" has
+        fine_tune_epochs.
+      head_learning_rate, fine_tune_learning_rate: the peaks.
+      warmup_fraction: share of a phase's steps in which the rate climbs to its peak.
+      weight_decay: of AdamW, decoupled from the rate.
+      label_smoothing: labels become smoothing / 2 and 1 - smoothing / 2.
+      dropout: before the last layer.
+      batch_size: images a step, on all devices together.
       batch_norm: "frozen" keeps the backbone's BatchNorm statistics, which a few thousand images
         would spoil (Keras' transfer learning guide); "trained" is for random weights.
       batch_norm_momentum: of the moving averages. Keras' 0.99 lags behind in runs of a few hundred
@@ -48,6 +58,7 @@ class TrainerConfig:
         cut. Said before it is spent.
       cache_dtype: "auto" takes bfloat16 where the network computes in it, float16 otherwise.
       target_error: the error rate on `val` that answers outside the uncertainty band may have.
+      seed: of initial weights, order, mirrors and dropout.
       max_abstention: the largest share of `val` that the band may swallow.
       precision: "auto" takes mixed_bfloat16 where CPU (avx512_bf16, amx_bf16) or GPU have it.
       frozen_engine: what computes the frozen part for the cache; "auto" takes OpenVINO where it is

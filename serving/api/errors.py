@@ -19,6 +19,7 @@ Code = Literal[
     "unauthorized",
     "not_found",
     "method_not_allowed",
+    "other_labels",
     "upload_timeout",
     "too_many_bytes",
     "too_many_pixels",
@@ -55,6 +56,13 @@ CATALOG: Final[Mapping[Code, tuple[int, str, str]]] = {
         405,
         "This address does not know that method.",
         "Alamat ini tidak mengenal metode tersebut.",
+    ),
+    "other_labels": (
+        409,
+        "These routes know the labels female and male only; this model answers {labels}. "
+        "Use /v1/faces.",
+        "Rute ini hanya mengenal label perempuan dan laki-laki; model ini menjawab {labels}. "
+        "Gunakan /v1/faces.",
     ),
     "upload_timeout": (
         408,

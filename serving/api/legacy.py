@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request, Response
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
+from data import contract
 from serving.api import analysis, images, schemas
 from serving.api.errors import ApiError
 from serving.api.routes import errors, file_of
@@ -24,7 +25,7 @@ from serving.api.workers import Check
 
 LABELS = ("Perempuan", "Laki-laki")
 """What that project called female and male."""
-_ERRORS = errors(401, 404, 408, 413, 415, 422, 429, 503, 504)
+_ERRORS = errors(401, 404, 408, 409, 413, 415, 422, 429, 503, 504)
 
 router = APIRouter(tags=["legacy"])
 
@@ -67,6 +68,9 @@ async def predict(request: Request) -> list[schemas.LegacyFace]:
     state.workers.require_room()
     data = await _photo(request, state)
     choice = state.releases.choose()
+    release = choice.engine.release
+    if release.label_attribute != contract.MALE:
+        raise ApiError("other_labels", labels=", ".join(release.labels))
     timer = analysis.Timer()
 
     def work(check: Check) -> analysis.Analysis:

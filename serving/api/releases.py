@@ -29,6 +29,7 @@ from data.release import (
     RELEASE_JSON,
     Release,
     VariantName,
+    find_model_dir,
     pinned_version,
     read_release,
     versions,
@@ -136,23 +137,6 @@ class _Loaded:
 class _Skipped:
     reason: str
     seen: tuple[Any, ...] = field(default_factory=tuple)
-
-
-def find_model_dir(path: Path) -> Path:
-    """Returns `path`, or the one directory below it that holds releases.
-
-    Raises:
-      ReleaseError: if several models are there.
-    """
-    if versions(path) or not path.is_dir():
-        return path
-    models = [child for child in sorted(path.iterdir()) if child.is_dir() and versions(child)]
-    if len(models) > 1:
-        raise ReleaseError(
-            f"{path} holds several models: {', '.join(m.name for m in models)}.",
-            "Name one: GENQ_MODEL_DIR, or `genq serve DIR`.",
-        )
-    return models[0] if models else path
 
 
 class Releases:

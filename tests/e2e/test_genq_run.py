@@ -177,7 +177,7 @@ def test_a_release_is_made_again_from_what_it_says_of_itself(
     """The same sample of the same data, the same settings; differences are shown, not hidden."""
     command = [
         *(sys.executable, "-m", "pipeline.cli", "releases", "reproduce", "--anyway"),
-        *("--models", str(workplace.workdir / "serving/gender"), "--data", str(workplace.data)),
+        *("--model-dir", str(workplace.workdir / "serving/gender"), "--data", str(workplace.data)),
         *("--workdir", str(tmp_path / "again")),
     ]
     wide = os.environ | {"COLUMNS": "200"}  # no cell is cut

@@ -66,7 +66,7 @@ def test_sound_data_have_no_anomalies():
     ("columns", "feature", "words"),
     [
         ({"Young": np.arange(400) % 3}, "Young", "2"),
-        ({"Young": None}, "Young", "ropped"),
+        ({"image_width": None}, "image_width", "ropped"),
         ({"image_width": np.full(400, 177)}, "image_width", "177"),
         ({"partition": ["train"] * 399 + ["dev"]}, "partition", "dev"),
         ({"newcomer": np.zeros(400)}, "newcomer", "New column"),

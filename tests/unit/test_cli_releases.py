@@ -47,7 +47,9 @@ def models(tmp_path: Path) -> Path:
 
 
 def call(models: Path, *arguments: str) -> str:
-    result = CliRunner().invoke(app, [*arguments, "--models", str(models)], env={"COLUMNS": "150"})
+    result = CliRunner().invoke(
+        app, [*arguments, "--model-dir", str(models)], env={"COLUMNS": "150"}
+    )
     if result.exception:
         raise result.exception
     return result.output

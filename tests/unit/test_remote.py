@@ -155,15 +155,15 @@ def test_upload_and_pull_from_the_command_line(tmp_path: Path) -> None:
     genq = (sys.executable, "-m", "pipeline.cli", "releases")
     wide = os.environ | {"COLUMNS": "300"}
     for command in (
-        ("upload", uri, "--models", str(folder.parent)),
-        ("pull", uri, "--models", str(tmp_path / "here")),
+        ("upload", uri, "--model-dir", str(folder.parent)),
+        ("pull", uri, "--model-dir", str(tmp_path / "here")),
     ):
         done = subprocess.run([*genq, *command], capture_output=True, text=True, env=wide)
         assert done.returncode == 0, done.stdout + done.stderr
     assert str(tmp_path / "here/1000") in done.stdout
     assert state(tmp_path / "here") == state(folder.parent)
     lost = subprocess.run(
-        [*genq, "pull", uri, "77", "--models", str(tmp_path / "here")],
+        [*genq, "pull", uri, "77", "--model-dir", str(tmp_path / "here")],
         capture_output=True,
         text=True,
         env=wide,

@@ -61,7 +61,7 @@ def test_a_signed_release_is_verified_and_a_forged_one_is_not(tmp_path: Path, ke
     """Whoever changes a file and its checksum, too, is found by the signature alone."""
     folder = push(tmp_path, signer(keys))
     checksums.verify(folder)
-    arguments = ["verify", "--models", str(tmp_path / "gender")]
+    arguments = ["verify", "--model-dir", str(tmp_path / "gender")]
     runner = CliRunner()
     signed = [*arguments, "--signature-command", checker(keys)]
     assert "1000: as published" in runner.invoke(cli_releases.app, signed).output

@@ -32,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(place: Path, *arguments: str) -> str:
     """Types it; errors are raised, as `main` sees them."""
-    command = ["predict", *arguments, "--models", str(place / "gender")]
+    command = ["predict", *arguments, "--model-dir", str(place / "gender")]
     result = CliRunner().invoke(cli.app, command)
     if result.exception is not None:
         raise result.exception
@@ -65,7 +65,7 @@ def test_an_aligned_crop_is_taken_as_it_is_by_the_release_asked_for(place: Path)
     for level, label in ((20, "female"), (240, "male")):
         path = place / f"{label}.png"
         path.write_bytes(encoded(Image.new("RGB", (178, 218), (level,) * 3), "PNG"))
-        [line] = run(place, str(path), "--aligned", "--json", "--release", "1000").splitlines()
+        [line] = run(place, str(path), "--aligned", "--json", "--version", "1000").splitlines()
         answer = json.loads(line)
         assert answer["release"]["version"] == 1000
         [face] = answer["faces"]
@@ -92,7 +92,7 @@ def test_no_such_release_and_no_application(place: Path, monkeypatch: pytest.Mon
     """Both say what to do."""
     photo = str(place / "photos/grey.png")
     with pytest.raises(ReleaseError, match="holds no release 7") as caught:
-        run(place, photo, "--release", "7")
+        run(place, photo, "--version", "7")
     assert "1000, 1001" in caught.value.remedy
     register_decoders.cache_clear()
     monkeypatch.setitem(sys.modules, "pillow_heif", None)

@@ -1,0 +1,134 @@
+"""`genq data import`: people's own labelled photos become a data set."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.cbook import get_sample_data
+from PIL import Image
+from typer.testing import CliRunner
+
+from components.example_gen.sampling import SamplingConfig, draw
+from data import contract
+from data.celeba import load_index
+from data.errors import AnnotationError, DataError, ImageError
+from data.inspect import inspect
+from data.own import import_photos, read_csv
+from pipeline.cli import app
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A portrait, the same turned by a quarter with EXIF's word for it, and a wall."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    with get_sample_data("grace_hopper.jpg") as file:
+        portrait = Image.open(file).convert("RGB")
+    portrait.save(folder / "grace.jpg", quality=95)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise to show
+    portrait.rotate(90, expand=True).save(folder / "turned.png", exif=exif)
+    Image.new("RGB", (300, 300), "grey").save(folder / "wall.jpg")
+    return folder
+
+
+def labels(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    return path
+
+
+def test_faces_are_found_turned_and_cut_out_and_what_shows_none_is_listed(
+    photos: Path, tmp_path: Path
+) -> None:
+    """178x218 crops under plain numbers; both copies of the portrait lie alike."""
+    table = labels(
+        tmp_path, "image_id,Eyeglasses,identity\ngrace.jpg,1,7\nwall.jpg,0,8\nturned.png,1,7\n"
+    )
+    made = import_photos(photos, table, tmp_path / "own")
+    assert (made.images, made.left_out) == (2, (("wall.jpg", "no face was found"),))
+    layout, index = load_index(str(tmp_path / "own"))
+    assert layout.name == "official folders, images in a folder"
+    assert index.ids.tolist() == [b"000001.jpg", b"000002.jpg"]
+    assert index.annotated == ("Eyeglasses",)
+    assert index.attribute("Eyeglasses").tolist() == [1, 1]
+    assert index.identity is not None and index.identity.tolist() == [7, 7]
+    crops = [
+        np.asarray(Image.open(p).convert("L"), np.float64)
+        for p in sorted((tmp_path / "own/Img/img_align_celeba").iterdir())
+    ]
+    assert [c.shape for c in crops] == [(218, 178)] * 2
+    assert np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1] > 0.9
+    names = dict(csv.reader((tmp_path / "own/names.csv").open()))
+    assert names["000001.jpg"] == "grace.jpg" and names["000002.jpg"] == "turned.png"
+    found = inspect(str(tmp_path / "own"), label=contract.Label("Eyeglasses"))
+    assert list(found.rates) == ["Eyeglasses"] and found.problems == ()
+
+
+def test_what_the_data_say_nothing_of_cannot_be_learnt_or_balanced(
+    photos: Path, tmp_path: Path
+) -> None:
+    """Male is not in the CSV: the error says what is, and what to set."""
+    table = labels(tmp_path, "image_id,Smiling,partition\ngrace.jpg,1,train\n")
+    import_photos(photos, table, tmp_path / "own")
+    _, index = load_index(str(tmp_path / "own"))
+    with pytest.raises(DataError, match="nothing of Male") as error:
+        draw(index, SamplingConfig(), np.ones(len(index), np.bool_))
+    assert "Smiling" in error.value.remedy and "label.attribute" in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image_id\ngrace.jpg\n", "csv:1: found image_id"),
+        ("image_id,Smiling,Beard\ngrace.jpg,1,1\n", "unknown column 'Beard'"),
+        ("image_id,Smiling\n", "no line but the first"),
+        ("image_id,Smiling\ngrace.jpg,yes\n", "csv:2: grace.jpg, Smiling: found 'yes'"),
+        ("image_id,Smiling\ngrace.jpg,1\ngrace.jpg,1\n", "csv:3: grace.jpg is there already"),
+        ("image_id,Smiling\n../grace.jpg,1\n", "csv:2: image_id is"),
+        ("image_id,Smiling,identity\na.jpg,1,2\nb.jpg,1,\n", "csv:3: identity is empty"),
+        ("image_id,Smiling,identity\na.jpg,1,anna\n", "identity: found 'anna'"),
+        ("image_id,Smiling,partition\na.jpg,1,dev\n", "partition: found 'dev'"),
+        (b"\xff\xfe\x00".decode("latin1"), "csv"),
+    ],
+)
+def test_what_is_wrong_with_the_csv_is_named_by_line(tmp_path: Path, text: str, words: str) -> None:
+    """And nothing is written."""
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text.encode("latin1"))
+    with pytest.raises(AnnotationError) as error:
+        read_csv(path)
+    assert words in error.value.problem
+
+
+def test_bad_photos_and_places_are_refused_before_anything_is_written(
+    photos: Path, tmp_path: Path
+) -> None:
+    """A photo that is not there, no face at all, a folder that holds something."""
+    table = labels(tmp_path, "image_id,Smiling\nnobody.jpg,1\n")
+    with pytest.raises(ImageError, match="nobody.jpg"):
+        import_photos(photos, table, tmp_path / "own")
+    assert not (tmp_path / "own").exists()
+    table = labels(tmp_path, "image_id,Smiling\nwall.jpg,1\n")
+    with pytest.raises(DataError, match="not one of 1 photos"):
+        import_photos(photos, table, tmp_path / "own")
+    assert not (tmp_path / "own").exists()
+    with pytest.raises(DataError, match="is not empty"):
+        import_photos(photos, table, photos)
+
+
+def test_aligned_crops_are_taken_as_they_are(tmp_path: Path, photos: Path) -> None:
+    """Byte for byte; another size is left out and named."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (178, 218), "tan").save(buffer, "JPEG")
+    (photos / "crop.jpg").write_bytes(buffer.getvalue())
+    table = labels(tmp_path, "image_id,Smiling\ncrop.jpg,0\ngrace.jpg,1\n")
+    done = CliRunner().invoke(
+        app, ["data", "import", str(photos), str(table), str(tmp_path / "own"), "--aligned"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "1 faces" in done.output and "grace.jpg" in done.output
+    written = tmp_path / "own/Img/img_align_celeba/000001.jpg"
+    assert written.read_bytes() == buffer.getvalue()
