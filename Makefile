@@ -1,5 +1,5 @@
 # The commands of this project. Each sets up .venv by itself when it is missing or stale.
-.PHONY: run test coverage check lock clean help setup web
+.PHONY: run test coverage check lock clean help setup web docs nightly update
 .DEFAULT_GOAL := help
 export PYTHON
 
@@ -42,8 +42,19 @@ setup: $(READY)  ## only set up .venv
 $(READY): requirements.lock setup.py scripts/setup
 	@scripts/setup
 
+docs: $(READY)  ## build the documentation into build/docs; fails on a broken link
+	@.venv/bin/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
+
+nightly: $(READY)  ## the tests that are too slow for every change, or that ask the registry
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m nightly $(ARGS)
+
+update: $(READY)  ## take the newest versions that fit, set up anew, test
+	@$(MAKE) lock UPGRADE=--upgrade
+	@$(MAKE) test
+
 lock: $(READY)  ## resolve requirements/ into requirements.lock anew
-	@.venv/bin/uv pip compile requirements/lock.in --override requirements/overrides.txt \
+	@.venv/bin/uv pip compile $(UPGRADE) requirements/lock.in --override requirements/overrides.txt \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
 		--custom-compile-command "make lock (two pins override bounds of TFX: requirements/overrides.txt says which and why)" --quiet --output-file requirements.lock
 

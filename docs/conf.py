@@ -8,4 +8,3 @@ html_title = "genq"
 html_show_sourcelink = False
 # A guide links to the code; that is a file of the repository, not a page of the site.
 myst_heading_anchors = 3
-exclude_patterns = ["field-log.md"]

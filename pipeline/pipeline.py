@@ -4,6 +4,7 @@ In: a PipelineConfig and the place where it runs. Out: a TFX pipeline. Reads lik
 docs (and design) draw.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,19 @@ from pipeline.targets import Local, Target
 SCHEMA = Path(__file__).parent.parent / "data" / "schema.pbtxt"
 
 
-def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx.dsl.Pipeline:
+Extend = Callable[[Mapping[str, Any]], Sequence[Any]]
+"""Nodes by id -> more nodes, made of their outputs."""
+
+
+def create_pipeline(
+    config: PipelineConfig, target: Target | None = None, extend: Extend | None = None
+) -> tfx.dsl.Pipeline:
     """Returns the pipeline: from CelebA's files to a published release.
 
     Args:
       config: what it does.
       target: where it runs; None is this machine.
+      extend: makes nodes of one's own; docs/guides/extend.md has an example.
     """
     target = target or Local()
     workdir = Path(config.workdir).absolute()
@@ -200,6 +208,28 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
         release_pusher.add_upstream_node(gate)
         approval = [*decision.nodes, gate]
 
+    nodes = [
+        *target.watch(example_gen),
+        example_gen,
+        schema_importer,
+        statistics_gen,
+        example_validator,
+        *previous.nodes,
+        validation_gate,
+        *([tuner] if tuner else []),
+        trainer,
+        *baseline.nodes,
+        model_scorer,
+        evaluator,
+        fairness_gate,
+        model_exporter,
+        evaluation_report,
+        *([infra_validator] if infra_validator else []),
+        *approval,
+        release_pusher,
+    ]
+    if extend is not None:
+        nodes += extend({node.id: node for node in nodes})
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(workdir / "pipeline"),
@@ -208,24 +238,5 @@ def create_pipeline(config: PipelineConfig, target: Target | None = None) -> tfx
         ),
         enable_cache=True,
         beam_pipeline_args=list(config.beam.flags()),
-        components=[
-            *target.watch(example_gen),
-            example_gen,
-            schema_importer,
-            statistics_gen,
-            example_validator,
-            *previous.nodes,
-            validation_gate,
-            *([tuner] if tuner else []),
-            trainer,
-            *baseline.nodes,
-            model_scorer,
-            evaluator,
-            fairness_gate,
-            model_exporter,
-            evaluation_report,
-            *([infra_validator] if infra_validator else []),
-            *approval,
-            release_pusher,
-        ],
+        components=nodes,
     )

@@ -5,8 +5,9 @@ The worked example of docs/guides/extend.md. Run the demo first, then:
     .venv/bin/python docs/guides/hard_examples.py
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from tfx import v1 as tfx
@@ -53,7 +54,14 @@ def hard_examples(
     hardest(rows, count).to_csv(Path(found.uri) / CSV, index=False)
 
 
-# 4. The pipeline with it: everything else is as `genq run` makes it, and comes from the cache.
+# 4. Its place in the pipeline: inputs are outputs of other nodes; TFX finds the order.
+def more(nodes: Mapping[str, Any]) -> list[Any]:
+    """Returns the nodes to add; `nodes` are genq's, by id."""
+    predictions = nodes["model-scorer"].outputs["predictions"]
+    return [hard_examples(predictions=predictions, count=20).with_id("hard-examples")]
+
+
+# Everything else is as `genq run` makes it, and comes from the cache.
 def main(
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE")] = None,
 ) -> None:
@@ -63,13 +71,10 @@ def main(
     from pipeline.run_local import Progress, run
 
     config = load("demo", overrides=overrides or [])
-    pipeline = create_pipeline(config)
-    scorer = next(node for node in pipeline.components if node.id == "model-scorer")
-    node = hard_examples(predictions=scorer.outputs["predictions"], count=20).with_id(
-        "hard-examples"
+    run(
+        create_pipeline(config, extend=more),
+        Progress(print, lambda result: print(f"  {result.outcome.value}")),
     )
-    pipeline.components = [*pipeline.components, node]
-    run(pipeline, Progress(print, lambda result: print(f"  {result.outcome.value}")))
     folder = Path(config.workdir) / "pipeline" / "hard-examples" / "found"
     newest = max(folder.iterdir(), key=lambda path: int(path.name))
     print(newest / CSV)

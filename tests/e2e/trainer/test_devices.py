@@ -14,6 +14,7 @@ from components.trainer.hardware import choose_precision, choose_strategy
 from data.errors import ConfigError
 
 
+@pytest.mark.nightly
 def test_two_devices_train_the_network_that_one_does(
     tmp_path: Path,
     two_phase: SimpleNamespace,

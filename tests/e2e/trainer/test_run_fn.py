@@ -142,6 +142,7 @@ def test_what_a_person_watches_is_kept(two_phase: SimpleNamespace) -> None:
     assert cost["precision"] == "float32"
 
 
+@pytest.mark.nightly
 def test_the_whole_network_trains_in_mixed_precision_and_ships_in_float32(
     tmp_path: Path, examples: Path
 ) -> None:
