@@ -92,6 +92,7 @@ def dashboard(
     """Serve all runs: table, reports, comparison, and a form for decisions."""
     place = _workdir(workdir, preset)
     with _quiet(place) as show:
+        show("Loading TensorFlow and ML Metadata: some ten seconds …")
         from pipeline.dashboard import serve
 
         serve(place, host, port, on_ready=show)

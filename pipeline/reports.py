@@ -16,7 +16,7 @@ from components.evaluation_report import render
 from components.evaluation_report.artifacts import REPORT
 from components.evaluation_report.component import folders
 from components.evaluation_report.content import Sources, gather
-from pipeline.runs import Run
+from pipeline.runs import Run, first_of_each_report
 
 INPUTS: Final = {
     "predictions": ("model-scorer", "predictions"),
@@ -60,7 +60,8 @@ def write_report(run: Run, runs: list[Run], folder: Path, other: Run | None = No
         title=run.properties["title"],
         run=run.id,
         config=json.loads(run.properties["run_config"]),
-        history=tuple(each.summary() for each in runs),
+        # A run whose report came from the cache judged nothing new: no second point in the chart.
+        history=tuple(each.summary() for each in first_of_each_report(runs)),
         decisions=(run.decision,) if run.decision else (),
         lineage=tuple(
             (node, f"{key}: {artifact.type} {artifact.id}", artifact.uri)

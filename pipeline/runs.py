@@ -112,6 +112,18 @@ def list_runs(store: MetadataStore) -> list[Run]:
     return runs
 
 
+def first_of_each_report(runs: list[Run]) -> list[Run]:
+    """Returns the runs without those whose report is an earlier run's, from the cache."""
+    seen: set[int] = set()
+    fresh = []
+    for run in runs:
+        report = run.outputs[REPORT_NODE, "report"].id
+        if report not in seen:
+            seen.add(report)
+            fresh.append(run)
+    return fresh
+
+
 def find(runs: list[Run], wanted: str) -> Run:
     """Returns the run whose id is, or begins with, `wanted`; "" is the newest.
 

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -139,6 +139,10 @@ class Validation:
         }
 
 
+SIGN_OF_LIFE_S: Final = 30
+"""An epoch that takes longer says how far it is."""
+
+
 class Keep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
     """Early stopping, history and state: Keras' own callbacks for these forget when killed."""
 
@@ -155,7 +159,7 @@ class Keep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no ty
         self._state, self._file, self._watch = state, file, watch
         self._validation = validation
         self._patience, self._epochs = patience, epochs
-        self._started_s = 0.0
+        self._started_s = self._said_s = 0.0
 
     @property
     def over(self) -> bool:
@@ -166,7 +170,17 @@ class Keep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no ty
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the time."""
-        self._started_s = time.monotonic()
+        self._started_s = self._said_s = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """In a long epoch says now and then where it is."""
+        if time.monotonic() - self._said_s > SIGN_OF_LIFE_S:
+            self._said_s = time.monotonic()
+            steps = self.params.get("steps") or 0
+            logger.info(
+                "%s epoch %d/%d: step %d of %d",
+                *(self._state.phase, self._state.epochs_done + 1, self._epochs, batch + 1, steps),
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Brings the state up to date, writes it, says a line, and stops if it is time."""

@@ -60,7 +60,13 @@ async def read_files(
 async def _read(request: Request, fields: tuple[str, ...], limit: int) -> list[bytes]:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "multipart/form-data":
-        return [await request.body()]
+        body = await request.body()
+        if not body:
+            raise ApiError(
+                "invalid_request",
+                problem=f"there is no body; send the photo as the form field {fields[0]!r}",
+            )
+        return [body]
     files = []
     async with request.form(max_files=limit + 1, max_fields=16) as form:
         for name, value in form.multi_items():

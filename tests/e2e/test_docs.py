@@ -195,15 +195,10 @@ def test_guide_extend(desk: Path) -> None:
     assert (desk / table).read_text().startswith("image_id,label,p_positive")
 
 
-def test_guide_schedule(desk: Path) -> None:
-    """Without a cluster: compile, and what would be sent."""
-    run_page(blocks(GUIDES / "schedule.md"), desk)
-
-
 def test_the_notebook_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every cell, in TFX's InteractiveContext, with fewer images; the release answers."""
     notebook = nbformat.read(GUIDES / "node-by-node.ipynb", as_version=4)
-    [sizes] = [c for c in notebook.cells if c.source.startswith("IMAGES, EPOCHS")]
+    [sizes] = [c for c in notebook.cells if "IMAGES, EPOCHS =" in c.source]
     sizes.source = "IMAGES, EPOCHS = 600, 1"
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     place = {"metadata": {"path": str(GUIDES)}}

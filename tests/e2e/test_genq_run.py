@@ -171,6 +171,7 @@ np.savez({str(tmp_path / "answers.npz")!r}, **answers)
     np.testing.assert_array_equal(answers[contract.LABEL], expected[contract.LABEL])
 
 
+@pytest.mark.nightly
 def test_a_release_is_made_again_from_what_it_says_of_itself(
     workplace: Workplace, tmp_path: Path
 ) -> None:

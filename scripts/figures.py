@@ -1,0 +1,94 @@
+"""Writes the README's table of figures from what the benchmarks printed.
+
+`--run NAME …` runs benchmarks/NAME.py first and keeps its last line, JSON, in
+benchmarks/results/NAME.json. Without it only the table is made anew.
+
+Run: .venv/bin/python scripts/figures.py [--check | --run NAME …]
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- figures -->\n", "<!-- /figures -->\n"
+ORDER = (
+    *("demo", "ingest", "training", "inference", "evaluation", "serving"),
+    *("detection", "runners"),
+)
+"""As a reader asks: the whole first, then along the pipeline."""
+
+
+def run(name: str) -> None:
+    """Runs a benchmark and keeps its claims."""
+    command = [sys.executable, ROOT / "benchmarks" / f"{name}.py"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    print(done.stdout)
+    claims = json.loads(done.stdout.strip().splitlines()[-1])
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(claims, indent=1) + "\n")
+
+
+def number(value: float | None) -> str:
+    """Returns three digits of a measured value."""
+    if value is None:
+        return ""
+    if value == int(value) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 1 else f"{value:.3f}".rstrip("0")
+
+
+def row(claim: dict[str, Any], name: str) -> str:
+    """Returns a line of the table."""
+    peer = number(claim["peer"])
+    if claim.get("peer_name") and peer:
+        peer = f"{peer} ({claim['peer_name']})"
+    ratio, goal = claim.get("ratio"), claim.get("goal")
+    return (
+        f"| {claim['claim']} | {number(claim['ours'])} {claim['unit']} | {peer} | "
+        f"{number(ratio)} | {number(goal)} | {claim['date']} | `{name}.py` |"
+    )
+
+
+def table() -> str:
+    """Returns the table, with the hardware of each date where they differ."""
+    lines = [
+        "| what | genq | the other, in the same run | ratio | goal | date | in `benchmarks/` |",
+        "|---|---:|---:|---:|---:|---|---|",
+    ]
+    hardware = set()
+    for name in ORDER:
+        path = RESULTS / f"{name}.json"
+        for claim in json.loads(path.read_text()) if path.exists() else []:
+            lines.append(row(claim, name))
+            hardware.add(claim["hardware"])
+    return "\n".join([*lines, "", f"Hardware: {'; '.join(sorted(hardware))}."]) + "\n"
+
+
+def with_table(readme: str) -> str:
+    """Returns the README with the current table."""
+    head, _, rest = readme.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return head + BEGIN + "\n" + table() + "\n" + END + tail
+
+
+def main() -> None:
+    """Rewrites the README, or says that it is out of date."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--run"]:
+        for name in arguments[1:] or ORDER:
+            run(name)
+    current = README.read_text()
+    wanted = with_table(current)
+    if arguments != ["--check"]:
+        README.write_text(wanted)
+    elif current != wanted:
+        sys.exit("README.md's figures are out of date: .venv/bin/python scripts/figures.py")
+
+
+if __name__ == "__main__":
+    main()
