@@ -162,6 +162,34 @@ def test_guide_another_attribute_and_own_photos(desk: Path) -> None:
     assert [np.asarray(Image.open(c)).shape for c in crops] == [(218, 178, 3)] * 2
 
 
+@pytest.mark.nightly
+def test_a_model_is_made_of_data_that_speak_of_one_attribute_only(
+    desk: Path, tmp_path: Path
+) -> None:
+    """Own data with one attribute and no partition: everything runs, slices are what there is."""
+    source = desk / "runs/demo/data"
+    lines = (source / "Anno/list_attr_celeba.txt").read_text().splitlines()
+    people = dict(line.split() for line in (source / "Anno/identity_CelebA.txt").open())
+    column = lines[1].split().index("Smiling") + 1
+    rows = [f.split() for f in lines[2:]][:800]
+    table = [f"{f[0]},{int(f[column] == '1')},{people[f[0]]}" for f in rows]
+    (tmp_path / "own.csv").write_text("\n".join(["image_id,Smiling,identity", *table]) + "\n")
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    images = source / "Img/img_align_celeba"
+    more = (*SMALL[1:], "label.attribute=Smiling", "sampling.splits=identity_hash")
+    for line in (
+        f".venv/bin/genq data import {images} own.csv own --aligned",
+        f".venv/bin/genq run --data own --workdir work {' '.join(settings(more))}",
+    ):
+        done = shell(line, tmp_path)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    [release] = (tmp_path / "work/serving/smiling").glob("[0-9]*")
+    about = json.loads((release / "release.json").read_text())
+    assert about["labels"] == ["not smiling", "smiling"] and about["synthetic"] is False
+    features = {s["name"].split("=")[0] for s in about["metrics"]["slices"]}
+    assert features == {"Smiling", "brightness_band", "sharpness_band", "image_bytes_band"}
+
+
 def test_guide_real_celeba(desk: Path) -> None:
     """The doctor, and the data looked at; what needs the network is not run here."""
     run_page(blocks(GUIDES / "real-celeba.md"), desk)
@@ -193,6 +221,12 @@ def test_guide_extend(desk: Path) -> None:
     assert "trainer\n  cached" in said and "hard-examples\n  ran" in said
     table = Path(said.strip().splitlines()[-1])
     assert (desk / table).read_text().startswith("image_id,label,p_positive")
+
+
+def test_readme(desk: Path) -> None:
+    """What it shows after the run, but for servers, which the guides' tests start."""
+    said = run_page(blocks(ROOT / "README.md"), desk)
+    assert any("report.html" in text for text in said.values())
 
 
 def test_the_notebook_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
