@@ -1,4 +1,4 @@
-"""Which released model a candidate is compared with.
+"""Which earlier model a candidate is compared with: the last blessed one.
 
 TFX's LatestBlessedModelStrategy answers "the newest blessed model". On an unchanged rerun that is
 the candidate itself: the Evaluator's inputs then differ from the first run's, and it, the exporter

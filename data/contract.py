@@ -109,9 +109,10 @@ class Label:
     """What is learnt: one binary attribute, and what its two values are called.
 
     Attributes:
-      attribute: one of ATTRIBUTES.
-      negative, positive: names of its values 0 and 1, for people and for programs; "" means
-        "female" and "male" for Male, and e.g. "not eyeglasses" and "eyeglasses" for Eyeglasses.
+      attribute: one of CelebA's 40, e.g. Eyeglasses; docs/guides/own-data.md lists them.
+      negative: name of its value 0, for people and for programs; "" means "female" for Male, and
+        e.g. "not eyeglasses" for Eyeglasses.
+      positive: name of its value 1; "" means "male" for Male, and e.g. "eyeglasses".
     """
 
     attribute: str = MALE

@@ -48,7 +48,10 @@ class FairnessConfig:
     its complement, and between the two labels within a slice; 1 accepts everything.
 
     Attributes:
-      max_accuracy_gap, max_fpr_gap, max_fnr_gap, max_abstention_gap: the limits, by rate.
+      max_accuracy_gap: of the share of right answers.
+      max_fpr_gap: of the share of negatives that are called positive.
+      max_fnr_gap: of the share of positives that are called negative.
+      max_abstention_gap: of the share of "uncertain".
       on_failure: "unbless" lets the run end with a report, and publishes nothing; "stop" raises;
         "warn" only tells.
       max_identity_overlap: share of test identities that may also be in train. Partitions of

@@ -16,8 +16,8 @@ class ExportConfig:
 
     Attributes:
       opset: version of ONNX's operators.
-      variants: of VARIANTS; float32 always. int8 serves CPUs, float16 GPUs: onnxruntime's CPU
-        provider computes float16 in float32 and is slower with it.
+      variants: of float32, float16, int8; float32 always. int8 serves CPUs, float16 GPUs:
+        onnxruntime's CPU provider computes float16 in float32 and is slower with it.
       parity_images: examples of `test` on which every variant is compared with the SavedModel.
       max_difference_float32: largest |difference of p_positive| that ONNX float32 may show.
       max_difference_float16: the same for float16, which carries three digits.

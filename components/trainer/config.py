@@ -33,9 +33,10 @@ class TrainerConfig:
         "head_only" stops after the first; "full" trains every layer from the start.
       unfreeze_above: the second phase trains what lies above this block's output, "mixed0" …
         "mixed10". "mixed9" is the last but one; "mixed8" trains twice as much at half the speed.
-      head_epochs, fine_tune_epochs: the most epochs of either phase; 0 leaves it out. "full" has
-        fine_tune_epochs.
-      head_learning_rate, fine_tune_learning_rate: the peaks.
+      head_epochs: the most epochs of the first phase; 0 leaves it out.
+      fine_tune_epochs: the most epochs of the second phase, and of "full".
+      head_learning_rate: the first phase's peak.
+      fine_tune_learning_rate: the second phase's peak, and that of "full".
       warmup_fraction: share of a phase's steps in which the rate climbs to its peak.
       weight_decay: of AdamW, decoupled from the rate.
       label_smoothing: labels become smoothing / 2 and 1 - smoothing / 2.
