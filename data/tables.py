@@ -237,14 +237,17 @@ def _read_slow(
     rows: list[list[int]] = []
     faults: list[Fault] = []
     seen: dict[str, int] = {}
-    # Of a column that says nothing the first row tells; a fault there is a fault of all others.
-    unknown: set[int] | None = None
-    for number, raw in enumerate(content.decode(errors="replace").split("\n"), start=1):
-        if number <= header_lines or not raw.strip():
-            continue
-        fields = [f.strip() for f in raw.split(",")] if table_format == "csv" else raw.split()
-        if unknown is None:
-            unknown = {i for i, text in enumerate(fields[1:]) if text == str(kind.unknown)}
+    lines = [
+        (number, [f.strip() for f in raw.split(",")] if table_format == "csv" else raw.split())
+        for number, raw in enumerate(content.decode(errors="replace").split("\n"), start=1)
+        if number > header_lines and raw.strip()
+    ]
+    unknown = {
+        column
+        for column in range(len(kind.columns) if kind.unknown is not None else 0)
+        if all(fields[column + 1 : column + 2] == [str(kind.unknown)] for _, fields in lines)
+    }
+    for number, fields in lines:
         try:
             rows.append(_read_row(fields, kind, seen, unknown))
         except ValueError as error:

@@ -174,3 +174,26 @@ def test_an_uncountable_error_has_no_silent_repair(celeba_tree, tmp_path):
     (root / ATTRIBUTES).write_text(text[: len(text) - 30])
     with pytest.raises(AnnotationError, match=r"list_attr_celeba.txt:122: found \d+ values"):
         load_index(str(root))
+
+
+def test_a_column_of_zeros_says_nothing_and_a_single_zero_is_a_fault(celeba_tree, tmp_path) -> None:
+    """People's own data: 0 in every row; 0 in one row is named by its line, also in the first."""
+    root = celeba_tree(tmp_path)
+    path = root / "Anno/list_attr_celeba.txt"
+    lines = path.read_text().splitlines()
+    rows = [line.split() for line in lines[2:]]
+    column = contract.ATTRIBUTES.index("Bald") + 1
+    for row in rows:
+        row[column] = "0"
+    path.write_text("\n".join([*lines[:2], *map(" ".join, rows)]) + "\n")
+    _, index = load_index(str(root))
+    assert set(contract.ATTRIBUTES) - set(index.annotated) == {"Bald"}
+    rows[1][column + 1] = "7"  # a fault elsewhere takes the slow way
+    path.write_text("\n".join([*lines[:2], *map(" ".join, rows)]) + "\n")
+    _, index = load_index(str(root), max_faults=1)
+    assert "Bald" not in index.annotated and len(index.faults) == 1
+    first = [line.split() for line in lines[2:]]
+    first[0][column] = "0"
+    path.write_text("\n".join([*lines[:2], *map(" ".join, first)]) + "\n")
+    with pytest.raises(AnnotationError, match=r"list_attr_celeba.txt:3: .*Bald: found 0"):
+        load_index(str(root))
