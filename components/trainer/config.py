@@ -61,7 +61,7 @@ class TrainerConfig:
       target_error: the error rate on `val` that answers outside the uncertainty band may have.
       seed: of initial weights, order, mirrors and dropout.
       max_abstention: the largest share of `val` that the band may swallow.
-      precision: "auto" takes mixed_bfloat16 where CPU (avx512_bf16, amx_bf16) or GPU have it.
+      precision: "auto" takes mixed_bfloat16 where it is faster: on CPUs with AMX, and on GPUs.
       frozen_engine: what computes the frozen part for the cache; "auto" takes OpenVINO where it is
         installed, on one processor (two to three times as fast), TensorFlow otherwise.
       deterministic: only operations that give the same bits each time; slower on GPUs.

@@ -8,8 +8,9 @@ import tensorflow as tf
 from components.trainer.config import TrainerConfig
 from data.errors import ConfigError
 
-BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
-"""Linux CPU flags under which oneDNN computes bfloat16 in hardware."""
+BFLOAT16_FLAGS = frozenset({"amx_bf16"})
+"""Linux CPU flags under which bfloat16 is faster than float32. With avx512_bf16 alone it is slower,
+in TensorFlow and in OpenVINO (docs/field-log.md, 2026-11-27)."""
 
 
 def choose_precision(asked: str) -> str:
