@@ -147,10 +147,13 @@ def test_bad_requests_get_their_own_code(
 
 def test_texts_come_in_english_and_indonesian(client: httpx.Client) -> None:
     """By Accept-Language or ?lang=; the code is the same."""
-    english = client.post("/v1/faces", content=b"").json()["error"]
+    empty = {"file": b""}
+    english = client.post("/v1/faces", files=empty).json()["error"]
     prefers = {"Accept-Language": "id-ID,id;q=0.9,en;q=0.5"}
-    indonesian = client.post("/v1/faces", content=b"", headers=prefers).json()["error"]
-    asked = client.post("/v1/faces?lang=id", content=b"").json()["error"]
+    indonesian = client.post("/v1/faces", files=empty, headers=prefers).json()["error"]
+    asked = client.post("/v1/faces?lang=id", files=empty).json()["error"]
+    nothing = client.post("/v1/faces").json()["error"]
+    assert nothing["code"] == "invalid_request" and "'file'" in nothing["message"]
     assert english["message"] == "The file is empty."
     assert indonesian["message"] == asked["message"] == "Berkas kosong."
     assert english["code"] == indonesian["code"]
