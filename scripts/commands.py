@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pages import publish
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "commands.md"
 HEAD = """# Commands
@@ -38,11 +40,7 @@ def page() -> str:
 
 def main() -> None:
     """Writes the page, or says that it is out of date."""
-    text = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text)
-    elif not PAGE.exists() or PAGE.read_text() != text:
-        sys.exit("docs/commands.md is out of date: .venv/bin/python scripts/commands.py")
+    publish(PAGE, page())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from pages import publish  # noqa: E402
+
 from data import errors  # noqa: E402
 from serving.api.errors import CATALOG  # noqa: E402
 
@@ -160,11 +162,7 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def main() -> None:
     """Rewrites the page, or says that it is out of date."""
-    wanted = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(wanted)
-    elif not PAGE.exists() or PAGE.read_text() != wanted:
-        sys.exit("docs/errors.md is out of date: .venv/bin/python scripts/errors.py")
+    publish(PAGE, page())
 
 
 if __name__ == "__main__":

@@ -286,11 +286,10 @@ def main() -> None:
     python, npm = python_packages(), npm_packages()
     if found := faults([*python.values(), *npm.values()]):
         sys.exit("Licences that will not do:\n  " + "\n  ".join(found))
-    wanted = page(python, npm)
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(wanted)
-    elif not PAGE.exists() or PAGE.read_text() != wanted:
-        sys.exit("docs/licences.md is out of date: .venv/bin/python scripts/licences.py")
+    # Here, because the tests import this module by its file.
+    from pages import publish
+
+    publish(PAGE, page(python, npm))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from pages import publish  # noqa: E402
+
 from pipeline.config import PRESETS, PipelineConfig  # noqa: E402
 
 PAGE = ROOT / "docs" / "settings.md"
@@ -95,11 +97,7 @@ def page() -> str:
 
 def main() -> None:
     """Writes the page, or says that it is out of date."""
-    text = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text)
-    elif not PAGE.exists() or PAGE.read_text() != text:
-        sys.exit("docs/settings.md is out of date: .venv/bin/python scripts/settings.py")
+    publish(PAGE, page())
 
 
 if __name__ == "__main__":

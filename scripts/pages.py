@@ -1,0 +1,13 @@
+"""How scripts that make pages of the code end: they write the page, or check it."""
+
+import sys
+from pathlib import Path
+
+
+def publish(page: Path, wanted: str) -> None:
+    """Writes the page; with `--check` on the command line only says whether it is out of date."""
+    if "--check" not in sys.argv[1:]:
+        page.write_text(wanted)
+    elif not page.exists() or page.read_text() != wanted:
+        script = f"scripts/{Path(sys.argv[0]).name}"
+        sys.exit(f"{page.name} is out of date: .venv/bin/python {script}")
