@@ -13,7 +13,7 @@ run: $(READY)  ## run the whole pipeline on a synthetic data set; ARGS='--preset
 
 # A file's tests stay together: they share what is slow to make. A worker takes up to 3 GB.
 WORKERS ?= 2
-test: $(READY)  ## run all tests, in two processes; ARGS='tests/unit' for some, WORKERS=0 for one
+test: $(READY)  ## run all tests but the nightly ones, in two processes; ARGS='tests/unit' for some, WORKERS=0 for one
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # Of some tests, figures would mislead: only without ARGS does docs/coverage.md get them.
