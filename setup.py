@@ -110,5 +110,5 @@ setup(
         "kubeflow": KUBEFLOW,
         "dev": DEV,
     },
-    entry_points={"console_scripts": ["genq = pipeline.cli:main"]},
+    entry_points={"console_scripts": ["genq = pipeline.cli.app:main"]},
 )

@@ -88,7 +88,7 @@ def tfma_with(
     from tensorflow_model_analysis.proto import config_pb2
 
     from components.predictions.component import _write_examples
-    from pipeline.evaluation import EvaluationConfig, eval_config
+    from pipeline.eval_config import EvaluationConfig, eval_config
 
     examples_artifact, model = standard_artifacts.Examples(), standard_artifacts.Model()
     evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()

@@ -151,7 +151,7 @@ def loop(root: Path, out: Path) -> Callable[[], int]:
 
 def index(root: Path, out: Path) -> Callable[[], int]:
     """Only the annotation files."""
-    from data.celeba import load_index
+    from data.celeba.index import load_index
 
     del out
     return lambda: len(load_index(str(root))[1])

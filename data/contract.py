@@ -34,8 +34,9 @@ IMAGE_BYTES: Final = "image_bytes"
 """Width and height in pixels and the size of the file; one int64 value each."""
 BRIGHTNESS: Final = "brightness"
 SHARPNESS: Final = "sharpness"
-"""One float value each, 0 to 255 (data.images.quality says how measured); on the first examples of
-a split only, because measuring costs more than copying. For statistics, never for training."""
+"""One float value each, 0 to 255 (data.celeba.images.quality says how measured); on the first
+examples of a split only, because measuring costs more than copying. For statistics, never for
+training."""
 LABEL: Final = "label"
 """Of an example: the value of the attribute that is learnt (Label.attribute), one int64, 0 or 1. Of
 a model's outputs: int64, (batch,): index into Label.names, p_positive >= 0.5."""

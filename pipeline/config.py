@@ -22,7 +22,7 @@ from components.trainer.config import TrainerConfig
 from data import contract
 from data.errors import ConfigError
 from data.synthetic import SyntheticConfig
-from pipeline.evaluation import EvaluationConfig, FairnessConfig
+from pipeline.eval_config import EvaluationConfig, FairnessConfig
 
 # Beam 2.68+ sends "DirectRunner" to Prism, a Go binary that it tries to download.
 RUNNERS = {

@@ -20,12 +20,12 @@ from components.fairness_gate import FairnessGate
 from components.model_exporter.component import ModelExporter
 from components.predictions.component import ModelScorer
 from components.release_pusher.component import ReleasePusher
-from components.schema_importer import SchemaImporter
+from components.schema.importer import SchemaImporter
 from components.trainer.config import TrainerConfig
 from components.validation_gate import ValidationGate
 from data import contract
 from pipeline.config import PipelineConfig, recorded
-from pipeline.evaluation import eval_config
+from pipeline.eval_config import eval_config
 from pipeline.targets import Local, Target
 
 SCHEMA = Path(__file__).parent.parent / "data" / "schema.pbtxt"

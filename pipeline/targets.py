@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from tfx import v1 as tfx
 
 from components.approval import decision_resolver
-from components.baseline_resolver import baseline_resolver
-from components.previous_statistics import previous_statistics
+from components.lookups.baseline import baseline_resolver
+from components.lookups.previous_statistics import previous_statistics
 
 Node = Any
 """A TFX node; TFX ships no types."""

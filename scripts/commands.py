@@ -23,7 +23,7 @@ What `genq COMMAND --help` says, as one page. Exit codes: [errors](errors.md). S
 
 def page() -> str:
     """Returns the page."""
-    command = [sys.executable, "-m", "typer", "pipeline.cli", "utils", "docs", "--name", "genq"]
+    command = [sys.executable, "-m", "typer", "pipeline.cli.app", "utils", "docs", "--name", "genq"]
     # Without a terminal's width and colours, so that it is the same everywhere.
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run(

@@ -55,7 +55,7 @@ class Sources:
       run: id of the run, or what stands for it.
       config: the run's configuration, as it is to be shown.
       lineage: rows of (node, artifact, where).
-      history: earlier runs and this one, oldest first; see pipeline/runs.py.
+      history: earlier runs and this one, oldest first; see pipeline/history/runs.py.
       decisions: reviewers' decisions about the model.
       evaluation: what TFX's Evaluator wrote, for TFMA's own views.
       evaluations: (run, the same) of earlier runs and this one, oldest first.

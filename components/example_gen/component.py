@@ -1,7 +1,8 @@
 """The node: from CelebA's files to balanced examples.
 
-In: a folder or URI with a copy of CelebA in any layout of data/layouts.py. Out: `examples` (splits
-train, val, test and, if configured, test_natural; features of data/contract.py) and `manifest`.
+In: a folder or URI with a copy of CelebA in any layout of data/celeba/layouts.py. Out: `examples`
+(splits train, val, test and, if configured, test_natural; features of data/contract.py) and
+`manifest`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from components.example_gen.driver import Driver
 from components.example_gen.executor import Executor
 from components.example_gen.sampling import FaultConfig, SamplingConfig
 from data import contract
+from data.celeba.layouts import INPUT_PATTERNS
 from data.errors import ConfigError
-from data.layouts import INPUT_PATTERNS
 
 
 class CelebAExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):  # type: ignore[misc]
@@ -53,7 +54,7 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
       faults: how much may be wrong with the data.
       label: whose attribute becomes the feature `label`.
       shards: files a split; of a window, at least one a span.
-      window: so many of the newest spans are read as one data set; see data/spans.py.
+      window: so many of the newest spans are read as one data set; see data/celeba/spans.py.
 
     Raises:
       ConfigError: if `shards` or `window` is not positive.

@@ -2,7 +2,7 @@
 
 TFX's own fingerprint is of the number, sizes and modification times of the files. Flipping a label
 changes no size, and copies may keep their times; the annotation files are small enough to be
-hashed in a tenth of a second. data/spans.py finds spans: TFX's patterns know one layout only.
+hashed in a tenth of a second. data/celeba/spans.py finds spans: TFX's patterns know one layout.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tfx.orchestration import data_types
 from tfx.types import Artifact, BaseChannel
 
 from data import files
-from data.layouts import find_layout
-from data.spans import newest_spans
+from data.celeba.layouts import find_layout
+from data.celeba.spans import newest_spans
 
 
 class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no types

@@ -28,7 +28,7 @@ from components.example_gen.manifest import SetAside, dead_letter, manifest_file
 from components.example_gen.sampling import FaultConfig, Sample, SamplingConfig, draw
 from components.example_gen.shards import ShardTask, plan_shards, save_task, write_shard
 from data import contract
-from data.copies import Copies, load_copies
+from data.celeba.copies import Copies, load_copies
 from data.errors import DataError, ImageError
 
 logger = logging.getLogger("genq.ingest")

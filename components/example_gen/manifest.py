@@ -18,8 +18,8 @@ import numpy as np
 from components.example_gen import artifacts
 from components.example_gen.sampling import Sample, SamplingConfig, group_codes, group_names
 from data import contract
-from data.celeba import Index
-from data.copies import Copies
+from data.celeba.copies import Copies
+from data.celeba.index import Index
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import contract
-from data.celeba import Index
+from data.celeba.index import Index
 from data.errors import ConfigError, SamplingError
 
 Rows = NDArray[np.int64]

@@ -25,10 +25,10 @@ from tfx.dsl.io import fileio
 from components.example_gen.encoding import Value, encode_example, features
 from components.example_gen.sampling import Sample
 from data import contract
-from data.celeba import Index
-from data.copies import Copies
+from data.celeba.copies import Copies
+from data.celeba.images import ZipEntries, check_jpeg, quality, read_images
+from data.celeba.index import Index
 from data.errors import ImageError
-from data.images import ZipEntries, check_jpeg, quality, read_images
 
 QUALITY_IMAGES_PER_SPLIT: Final = 250
 """So many examples of a split carry brightness and sharpness: their means are then known to 6 % of

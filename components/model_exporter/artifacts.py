@@ -1,7 +1,8 @@
 """What the exporter writes.
 
-`ExportedModel` is a folder with one ONNX file a variant, under the names of `data.release`, and
-`export.json`: variants, opset, signatures, and which layers of int8 stayed in float. `Parity` is a
+`ExportedModel` is a folder with one ONNX file a variant, under the names of
+`data.releases.release`, and `export.json`: variants, opset, signatures, and which layers of int8
+stayed in float. `Parity` is a
 folder with `parity.json`: variant -> how far it is from the SavedModel on test images, and
 `parity_details.json`: the same on adversarial images and for the decoders, and what was left out
 and why. Both carry the property EXPORTED: 0 when the model was not blessed; they are empty then.

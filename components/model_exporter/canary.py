@@ -22,7 +22,7 @@ import numpy as np
 from components.model_exporter.images import TestImage
 from data import contract
 from data.errors import GateError
-from data.release import VariantName
+from data.releases.release import VariantName
 
 Answer = dict[str, tuple[str, list[int], Any]]
 """Output -> (dtype, shape, first value)."""

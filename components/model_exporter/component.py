@@ -37,7 +37,8 @@ from components.example_gen.artifacts import (
 from components.model_exporter.artifacts import EXPORTED, ExportedModel, Parity
 from components.model_exporter.config import ExportConfig
 from components.model_exporter.export import export
-from data import checksums, contract
+from data import contract
+from data.releases import checksums
 
 logger = logging.getLogger("genq.exporter")
 
@@ -148,8 +149,8 @@ class ModelExporter(base_component.BaseComponent):  # type: ignore[misc]
                     "components.trainer.preprocessing",
                     "components.example_files",
                     "data.contract",
-                    "data.release",
-                    "data.checksums",
+                    "data.releases.release",
+                    "data.releases.checksums",
                 ),
                 exported_model=channel_utils.as_channel([ExportedModel()]),
                 parity=channel_utils.as_channel([Parity()]),

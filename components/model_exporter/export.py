@@ -35,9 +35,10 @@ from components.model_exporter.images import (
     read_images,
 )
 from components.model_exporter.parity import Comparison
-from data import contract, release
+from data import contract
 from data.errors import GateError
-from data.release import VariantName
+from data.releases import release
+from data.releases.release import VariantName
 
 logger = logging.getLogger("genq.exporter")
 

@@ -21,7 +21,7 @@ from tf2onnx.graph import Node
 
 from data import contract
 from data.errors import GateError
-from data.release import ImageGeometry, Signature
+from data.releases.release import ImageGeometry, Signature
 
 OUTPUTS = (contract.P_POSITIVE, contract.LABEL, contract.UNCERTAIN)
 BATCH, HEIGHT, WIDTH = "batch", "height", "width"

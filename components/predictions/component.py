@@ -297,7 +297,7 @@ class ModelScorer(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
                 detector_crops=int(detector_crops),
                 embeddings=int(embeddings),
                 code=code_digest(
-                    "components.predictions", "data.images", "data.faces", "data.contract"
+                    "components.predictions", "data.celeba.images", "data.faces", "data.contract"
                 ),
                 predictions=channel_utils.as_channel([Predictions()]),
                 scored_examples=channel_utils.as_channel([standard_artifacts.Examples()]),

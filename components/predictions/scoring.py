@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from components.predictions import table
 from data import contract
+from data.celeba.images import quality
 from data.errors import DataError, ImageError
 from data.faces.crops import detector_crop
 from data.faces.detector import FaceDetector
-from data.images import quality
 
 BATCH_SIZE: Final = 64
 NAMESPACE: Final = "genq.predictions"

@@ -11,8 +11,8 @@ Columns:
 - the 40 attributes, 0 or 1, as far as the data have them
 - `detector_p_positive`, `detector_uncertain`: the candidate's answer to the face that the
   application's detector cuts out of the image; missing where it finds none, or nobody asked
-- `brightness`, `sharpness` (data.images.quality), `image_bytes`, and for each a `…_band`: "low",
-  "middle" or "high", thirds of the split
+- `brightness`, `sharpness` (data.celeba.images.quality), `image_bytes`, and for each a `…_band`:
+  "low", "middle" or "high", thirds of the split
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 In: a blessed model, its ONNX variants with their parity, the sampling manifest, the evaluation and,
 where the pipeline has them, report, training run and statistics. Out: `<serving_dir>/<model_name>/
-<version>/` (data/release.py says what is in it), and a PushedRelease artifact that names it. A
-model that is not blessed is not published: `pushed` is 0.
+<version>/` (data/releases/release.py says what is in it), and a PushedRelease artifact that names
+it. A model that is not blessed is not published: `pushed` is 0.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from components.release_pusher.artifacts import (
     VERSION,
     PushedRelease,
 )
-from data import checksums, release, remote
+from data.releases import checksums, release, remote
 
 logger = logging.getLogger("genq.pusher")
 
@@ -199,8 +199,9 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
       model_run: from Trainer; its calibration goes into release.json.
       statistics: from StatisticsGen; brightness and sharpness go into release.json.
       run_config: the run's configuration as JSON; goes into release.json.
-      sign_command: signs SHA256SUMS before the release is seen; see data.checksums.run_signer.
-      remote: URI to copy `<model_name>/<version>/` to as well; see data.remote.
+      sign_command: signs SHA256SUMS before the release is seen; see
+        data.releases.checksums.run_signer.
+      remote: URI to copy `<model_name>/<version>/` to as well; see data.releases.remote.
       infra_blessing: from InfraValidator, where the pipeline has one; without it nothing is pushed.
     """
 
@@ -244,9 +245,9 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
                 remote=remote or None,
                 code=code_digest(
                     "components.release_pusher",
-                    "data.release",
-                    "data.checksums",
-                    "data.remote",
+                    "data.releases.release",
+                    "data.releases.checksums",
+                    "data.releases.remote",
                     "data.contract",
                 ),
                 pushed_release=channel_utils.as_channel([PushedRelease()]),

@@ -16,9 +16,10 @@ from typing import Final
 from components.example_gen.artifacts import read_label, read_manifest
 from components.model_exporter.artifacts import EXPORT_JSON
 from components.release_pusher import metrics, provenance
-from data import contract, release
+from data import contract
 from data.errors import ReleaseError
-from data.release import Release, Signature, Variant, VariantName
+from data.releases import release
+from data.releases.release import Release, Signature, Variant, VariantName
 
 NOTICE: Final = (
     "The labels say how a face appears to the annotators of CelebA. They are no statement about "

@@ -1,7 +1,7 @@
 """The measured figures that go into release.json.
 
 In: TFMA's results, TFDV's statistics, the trainer's calibration. Out: parts of a
-data.release.Release.
+data.releases.release.Release.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.evaluation_report.artifacts import METRICS
 from data import contract
-from data.release import Calibration, Metric, Metrics, SliceMetrics, Statistic
+from data.releases.release import Calibration, Metric, Metrics, SliceMetrics, Statistic
 
 # TFMA stores a model's results under its name, or under no name when there was no baseline.
 CANDIDATES: Final = ("candidate", None)

@@ -1,6 +1,6 @@
 """Where a release comes from: code, packages, data.
 
-In: the repository, the sampling manifest. Out: parts of data.release.Release.
+In: the repository, the sampling manifest. Out: parts of data.releases.release.Release.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from components.example_gen.artifacts import MANIFEST_CSV, read_manifest
-from data import checksums
-from data.release import Sample
+from data.releases import checksums
+from data.releases.release import Sample
 
 ROOT: Final = Path(__file__).parents[2]
 LOCK_FILE: Final = "requirements.lock"

@@ -25,10 +25,10 @@ from typing import BinaryIO, Final
 
 import filelock
 
-from data import checksums, release
-from data.checksums import SUMS
 from data.errors import ReleaseError
-from data.release import RELEASE_JSON, Release
+from data.releases import checksums, release
+from data.releases.checksums import SUMS
+from data.releases.release import RELEASE_JSON, Release
 
 logger = logging.getLogger("genq.pusher")
 
@@ -57,7 +57,7 @@ def publish(
       describe: makes release.json.
       beside: name -> text of files next to the versions (Triton's configuration); replaced
         atomically where they differ, before the version can be seen.
-      sign_command: signs SHA256SUMS before anybody sees it; see data.checksums.run_signer.
+      sign_command: signs SHA256SUMS before anybody sees it; see data.releases.checksums.run_signer.
       now_s: unix time in seconds.
 
     Raises:

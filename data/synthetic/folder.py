@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from data import contract, layouts
+from data import contract
+from data.celeba import layouts
 from data.errors import DataError
 from data.synthetic.config import STAMP, SyntheticConfig
 

@@ -24,10 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from data import checksums, files, release
+from data import files
+from data.celeba.layouts import IMAGE_SUFFIXES, find_layout
+from data.celeba.spans import newest_spans
 from data.errors import ReleaseError
-from data.layouts import IMAGE_SUFFIXES, find_layout
-from data.spans import newest_spans
+from data.releases import checksums, release
 
 logger = logging.getLogger("genq.lookup")
 

@@ -88,7 +88,7 @@ class Baseline(base_component.BaseComponent):  # type: ignore[misc]
                 found=NOTHING,
                 serving_dir=serving_dir,
                 model_name=model_name,
-                code=code_digest(CODE, "data.release", "data.checksums"),
+                code=code_digest(CODE, "data.releases.release", "data.releases.checksums"),
                 model=channel_utils.as_channel([standard_artifacts.Model()]),
             )
         )

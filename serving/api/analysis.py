@@ -28,7 +28,7 @@ class Quality:
     """What can be said of a crop without keeping it; compared with the training images (drift).
 
     Attributes:
-      brightness, sharpness: as data.images.quality measures them, 0 to 255.
+      brightness, sharpness: as data.celeba.images.quality measures them, 0 to 255.
       face_px: eye distance in the photo times the crop's width over its eye distance: how wide the
         crop is in the photo. Below 178 the crop is blown up.
     """
@@ -170,7 +170,7 @@ def _scaled(face: Face, scale: tuple[float, float]) -> Face:
 
 
 def quality(crop: NDArray[np.uint8], face_px: float) -> Quality:
-    """Measures a crop as data.images.quality measures a training image: luminance at 1/8 size."""
+    """Measures a crop as data.celeba.images.quality does an image: luminance at 1/8 size."""
     grey = np.asarray(Image.fromarray(crop).convert("L").reduce(8), np.float32)  # -> (28, 23)
     gradient = np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean()
     return Quality(float(grey.mean()), float(gradient / 2), face_px)

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from data.release import Release
+from data.releases.release import Release
 
 MEDIUM: Final = 0.5
 LARGE: Final = 0.8

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import contract
-from data.checksums import verify
 from data.errors import GenqError, ReleaseError
-from data.release import (
+from data.releases.checksums import verify
+from data.releases.release import (
     ONNX_FILES,
     RELEASE_JSON,
     Release,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from data.release import ONNX_FILES
+from data.releases.release import ONNX_FILES
 from serving.api import analysis, drift, images, schemas
 from serving.api.answers import face_answer, said
 from serving.api.errors import ApiError

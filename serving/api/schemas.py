@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.release import Release
+from data.releases.release import Release
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 

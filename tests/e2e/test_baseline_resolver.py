@@ -3,7 +3,7 @@
 import pytest
 from tfx.types import standard_artifacts
 
-from components.baseline_resolver import choose_baseline
+from components.lookups.baseline import choose_baseline
 
 
 def model(model_id: int) -> standard_artifacts.Model:

@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 
 from components.example_gen.sampling import SamplingConfig
 from data.errors import ConfigError, DataError
-from pipeline.cli_data import app
+from pipeline.cli.data import app
 
 
 def test_help_imports_nothing_heavy():
     """NumPy, pandas, Beam and TensorFlow wait until a command needs them."""
     code = (
-        "import sys, pipeline.cli_data;"
+        "import sys, pipeline.cli.data;"
         "print([m for m in ('numpy', 'pandas', 'tensorflow', 'apache_beam', 'tfx', 'requests')"
         " if m in sys.modules])"
     )

@@ -21,7 +21,7 @@ from components.example_gen.encoding import encode_example, features
 from components.example_gen.executor import Executor
 from components.example_gen.sampling import FaultConfig, SamplingConfig
 from data import contract
-from data.celeba import load_index
+from data.celeba.index import load_index
 from data.errors import ConfigError, DataError, ImageError
 
 RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"

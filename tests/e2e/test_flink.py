@@ -29,7 +29,7 @@ from components.predictions import table
 from components.predictions.artifacts import Predictions
 from components.predictions.component import Executor as ScorerExecutor
 from pipeline.config import BeamConfig
-from pipeline.evaluation import eval_config
+from pipeline.eval_config import eval_config
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train", "val", "test")

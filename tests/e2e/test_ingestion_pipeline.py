@@ -13,8 +13,8 @@ from tfx.orchestration import metadata
 
 from components.example_gen.component import CelebAExampleGen
 from components.example_gen.sampling import FaultConfig, SamplingConfig
-from components.previous_statistics import previous_statistics
-from components.schema_importer import SchemaImporter
+from components.lookups.previous_statistics import previous_statistics
+from components.schema.importer import SchemaImporter
 from components.validation_gate import ValidationGate
 from data import contract
 

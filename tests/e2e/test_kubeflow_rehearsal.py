@@ -14,9 +14,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from data import checksums, release
+from data.releases import checksums, release
 from data.synthetic import SyntheticConfig
-from pipeline.cli import app
+from pipeline.cli.app import app
 from pipeline.kubeflow.compile import UNCACHED
 from pipeline.kubeflow.lookup import FOUND, NOTHING
 from pipeline.kubeflow.rehearse import Outcome, Rehearsal, TaskFailedError, TaskResult, failure

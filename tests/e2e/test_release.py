@@ -29,8 +29,9 @@ from components.model_exporter.images import decode_pillow, read_images
 from components.release_pusher import component as pusher
 from components.release_pusher.artifacts import PushedRelease
 from components.release_pusher.contents import Sources
-from data import checksums, contract, release
+from data import contract
 from data.errors import GateError
+from data.releases import checksums, release
 
 SMALL = ExportConfig(
     variants=("float32", "float16", "int8"),

@@ -9,8 +9,8 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components import previous_statistics
-from components.schema_update import propose
+from components.lookups import previous_statistics
+from components.schema.update import propose
 from components.validation_gate import Anomaly, compare, judge, list_anomalies
 from data import contract
 from data.errors import DataError, GateError

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components.release_pusher.publish import publish
-from data import release
+from data.releases import release
 
 
 def describe(version: int, parent: int | None, sums: Mapping[str, str]) -> release.Release:

@@ -29,7 +29,15 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from data import contract
-from data.release import Calibration, Metric, Metrics, Release, SliceMetrics, Statistic, Variant
+from data.releases.release import (
+    Calibration,
+    Metric,
+    Metrics,
+    Release,
+    SliceMetrics,
+    Statistic,
+    Variant,
+)
 
 ROOT = Path(__file__).parents[2]
 NOTICE = "Labels say how a face appears to annotators."
@@ -87,7 +95,7 @@ def write_release(
     content: bytes | None = None,
     **model: float,
 ) -> Path:
-    """Writes a release directory as data.release describes it, and publishes it by one rename."""
+    """Writes a release directory as data.releases.release says; published by one rename."""
     staged = model_dir / ".staging" / str(version)
     (staged / "report").mkdir(parents=True)
     content = content or brightness_model(**model)

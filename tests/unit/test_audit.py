@@ -11,8 +11,8 @@ from PIL import Image
 from rich.console import Console
 
 from data import contract
-from data.audit import NEAR_BITS, audit, contradictions, leave_out_yaml, near_pairs, render
-from data.celeba import load_index
+from data.celeba.audit import NEAR_BITS, audit, contradictions, leave_out_yaml, near_pairs, render
+from data.celeba.index import load_index
 
 
 def test_near_pairs_are_those_of_brute_force():

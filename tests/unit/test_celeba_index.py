@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from data import contract
-from data.celeba import load_index
+from data.celeba.images import list_images, locate, read_images
+from data.celeba.index import load_index
+from data.celeba.layouts import find_layout
 from data.errors import AnnotationError, DataError
-from data.images import list_images, locate, read_images
-from data.layouts import find_layout
 
 ATTRIBUTES = "Anno/list_attr_celeba.txt"
 PARTITION = "Eval/list_eval_partition.txt"

@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from data.errors import ConfigError
-from pipeline.cli_run import as_configured, check_programs, show
+from pipeline.cli.run import as_configured, check_programs, show
 from pipeline.config import BeamConfig, load
-from pipeline.summary import SliceResult, Summary
+from pipeline.history.summary import SliceResult, Summary
 
 HEAVY = (
     *("numpy", "pandas", "tensorflow", "apache_beam", "tfx", "keras", "onnxruntime"),
@@ -33,7 +33,7 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
         "import sys; sys.argv = ['genq', '--help']\n"
         "import atexit; atexit.register(lambda: print('loaded:',"
         f" [m for m in {HEAVY!r} if m in sys.modules]))\n"
-        "from pipeline.cli import main; main()"
+        "from pipeline.cli.app import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from components.release_pusher.publish import publish
-from data import release
 from data.errors import ReleaseError
-from pipeline.cli_releases import app
+from data.releases import release
+from pipeline.cli.releases import app
 
 
 @pytest.fixture

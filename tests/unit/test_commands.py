@@ -7,7 +7,7 @@ import pytest
 import typer
 from documented import ROOT, Block, blocks, pages, words
 
-from pipeline.cli import app
+from pipeline.cli.app import app
 
 GENQ = typer.main.get_command(app)
 SHOWN = [(block, line) for page in pages() for block in blocks(page) for line in block.lines]

@@ -11,7 +11,7 @@ def run_noisy(log: Path, verbose: bool) -> subprocess.CompletedProcess[str]:
     code = f"""
         import logging, os, sys
         from pathlib import Path
-        from pipeline.console import quiet
+        from pipeline.cli.console import quiet
         with quiet(Path({str(log)!r}), verbose={verbose}) as console:
             console.print("for the reader")
             logging.getLogger("genq.trainer").info("epoch 1")

@@ -11,8 +11,9 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import cli, doctor
-from pipeline.doctor import Status
+from pipeline.cli import app as cli
+from pipeline.cli import checks as doctor
+from pipeline.cli.checks import Status
 
 
 def test_this_machine_runs_the_demo_and_says_so(tmp_path: Path) -> None:

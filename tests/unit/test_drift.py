@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import images
+from data.celeba import images
 from data.faces.detector import Face
-from data.release import Metric, Metrics, Release, Statistic
+from data.releases.release import Metric, Metrics, Release, Statistic
 from serving.api.analysis import FaceAnswer, Quality, quality
 from serving.api.drift import exposition, measure
 from serving.api.metrics import Metrics as Instruments

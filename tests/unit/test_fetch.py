@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import pytest
 
+from data.celeba.fetch import FILES, CelebAFile, fetch
 from data.errors import ConfigError, DataError
-from data.fetch import FILES, CelebAFile, fetch
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 ZIP = CelebAFile("img_align_celeba.zip", "Img", "the-id", hashlib.md5(CONTENT).hexdigest())

@@ -9,10 +9,10 @@ import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
 from PIL import Image
 
-from data.celeba import load_index
+from data.celeba.images import check_jpeg, list_images, locate, quality, read_images
+from data.celeba.index import load_index
+from data.celeba.layouts import find_layout
 from data.errors import DataError, ImageError
-from data.images import check_jpeg, list_images, locate, quality, read_images
-from data.layouts import find_layout
 
 
 def png():

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from data.inspect import inspect, render
-from pipeline.cli_data import app
+from data.celeba.inspect import inspect, render
+from pipeline.cli.data import app
 
 
 def test_inspection_counts_what_is_there(celeba_tree, tmp_path):

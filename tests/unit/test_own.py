@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from components.example_gen.sampling import SamplingConfig, draw
 from data import contract
-from data.celeba import load_index
+from data.celeba.index import load_index
+from data.celeba.inspect import inspect
+from data.celeba.own_photos import import_photos, read_csv
 from data.errors import AnnotationError, DataError, ImageError
-from data.inspect import inspect
-from data.own import import_photos, read_csv
-from pipeline.cli import app
+from pipeline.cli.app import app
 
 
 @pytest.fixture

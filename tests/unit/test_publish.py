@@ -13,8 +13,8 @@ import pytest
 from pushed import files, push, state
 
 from components.release_pusher import publish as module
-from data import checksums, release
 from data.errors import ReleaseError
+from data.releases import checksums, release
 
 
 def test_a_release_appears_whole_and_nothing_is_left_over(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_killed_at_any_step_nothing_half_made_is_visible(tmp_path: Path) -> None
     code = """
         import importlib.util, os, shutil, signal, sys
         from pathlib import Path
-        from data import checksums
+        from data.releases import checksums
         spec = importlib.util.spec_from_file_location("t", sys.argv[1])
         t = importlib.util.module_from_spec(spec); spec.loader.exec_module(t)
         root = Path(sys.argv[2])

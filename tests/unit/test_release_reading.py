@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data import checksums, release
 from data.errors import ReleaseError
+from data.releases import checksums, release
 
 
 def write(model_dir: Path, version: int, parent: int | None = None) -> Path:
@@ -133,7 +133,7 @@ def test_a_variant_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_reading_imports_nothing_heavy() -> None:
     """Serving and the command line read releases without TensorFlow, TFX or NumPy."""
     code = (
-        "import sys, data.release; "
+        "import sys, data.releases.release; "
         "print({m.split('.')[0] for m in sys.modules} & {'tensorflow', 'tfx', 'numpy', 'onnx'})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -11,8 +11,8 @@ import fsspec
 import pytest
 from pushed import push, state
 
-from data import release, remote
 from data.errors import ReleaseError
+from data.releases import release, remote
 
 URI = "memory://bucket/models/gender"
 

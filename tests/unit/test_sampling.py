@@ -16,7 +16,7 @@ from components.example_gen.sampling import (
     hashes,
 )
 from data import contract
-from data.celeba import Index
+from data.celeba.index import Index
 from data.errors import ConfigError, SamplingError
 
 

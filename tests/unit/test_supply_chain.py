@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 from components.release_pusher import provenance
 from components.release_pusher.publish import publish
 from components.release_pusher.sbom import sbom
-from data import checksums, release
 from data.errors import ConfigError, ReleaseError
-from pipeline import cli_releases, config, reproduce
+from data.releases import checksums, release
+from pipeline import config
+from pipeline.cli import releases as cli_releases
+from pipeline.history import reproduce
 
 OPENSSL = shutil.which("openssl") or pytest.skip("openssl is not there", allow_module_level=True)
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from components.example_gen.sampling import SamplingConfig, draw
 from data import contract
-from data.celeba import load_index
+from data.celeba.index import load_index
+from data.celeba.inspect import inspect
 from data.errors import ConfigError, DataError
-from data.inspect import inspect
 from data.synthetic import SyntheticConfig, folder, is_complete, synthesize
 from data.synthetic.looks import look_of
 from data.synthetic.people import photos, shuffled_labels

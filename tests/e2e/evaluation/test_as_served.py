@@ -27,7 +27,7 @@ from data.errors import DataError, ImageError
 from data.faces.alignment import align
 from data.faces.crops import detector_crop
 from data.faces.detector import FaceDetector
-from pipeline.external import NO_FACE, evaluate_release
+from pipeline.evaluate_release import NO_FACE, evaluate_release
 
 WALL = np.full((300, 400, 3), 90, np.uint8)
 

@@ -22,9 +22,9 @@ from components.predictions import table
 from components.predictions.artifacts import Predictions
 from components.predictions.component import Executor, ModelScorer
 from data import contract
+from data.celeba.images import quality
 from data.errors import DataError
-from data.images import quality
-from pipeline.evaluation import BASELINE, CANDIDATE, EvaluationConfig, eval_config
+from pipeline.eval_config import BASELINE, CANDIDATE, EvaluationConfig, eval_config
 
 ROOT = Path(__file__).parents[3]
 BEAM_ARGS = [

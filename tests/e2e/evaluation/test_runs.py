@@ -21,9 +21,9 @@ from components.evaluation_report.artifacts import METRICS, REPORT
 from components.predictions import table
 from data import contract
 from data.errors import AnnotationError, ConfigError, ImageError
-from pipeline.dashboard import Dashboard
-from pipeline.external import evaluate_release, read_labels
-from pipeline.runs import connect, decide, find, list_runs
+from pipeline.evaluate_release import evaluate_release, read_labels
+from pipeline.history.dashboard import Dashboard
+from pipeline.history.runs import connect, decide, find, list_runs
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = (

@@ -18,7 +18,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluation.config import EvaluationConfig
 from components.evaluation_report import facets_view, tfma_view
-from pipeline.evaluation import CANDIDATE, eval_config
+from pipeline.eval_config import CANDIDATE, eval_config
 
 import tfx.components  # isort: skip  # noqa: F401  # mends what TFDV imports
 import tensorflow_data_validation as tfdv  # isort: skip  # after tfx

@@ -10,7 +10,7 @@ from served import astronaut, encoded, hopper, write_release
 from typer.testing import CliRunner
 
 from data.errors import ConfigError, DataError, ReleaseError
-from pipeline import cli
+from pipeline.cli import app as cli
 from serving.api.images import register_decoders
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from data import checksums, release
+from data.celeba.spans import Span, newest_spans
 from data.errors import DataError, ReleaseError
-from data.spans import Span, newest_spans
+from data.releases import checksums, release
 from pipeline.kubeflow.lookup import (
     ABSENT,
     FOUND,

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from data.errors import ClusterError, ConfigError, GenqError
-from pipeline.cli import app
+from pipeline.cli.app import app
 
 if TYPE_CHECKING:
     from kfp_server import Server

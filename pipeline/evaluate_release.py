@@ -29,12 +29,12 @@ from components.fairness_gate import VERDICT, as_json, judge
 from components.predictions import table
 from components.predictions.scoring import BATCH_SIZE, ScoredModel, add_detector_answers
 from data import contract
-from data.checksums import verify
+from data.celeba.images import check_jpeg, quality
 from data.errors import AnnotationError, DataError, ImageError
 from data.faces.crops import detector_crop
 from data.faces.detector import FaceDetector
-from data.images import check_jpeg, quality
-from data.release import read_release
+from data.releases.checksums import verify
+from data.releases.release import read_release
 
 SPLIT: Final = "external"
 CROPS: Final = "crops"

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from data.errors import ConfigError, DataError, ImageError
-from pipeline.cli_releases import DEFAULT, Models, resolve
+from pipeline.cli.releases import DEFAULT, Models, resolve
 
 
 def register(app: typer.Typer) -> None:

@@ -25,8 +25,8 @@ from typing import Any, Final
 
 import filelock
 
-from data import checksums, release
 from data.errors import ReleaseError
+from data.releases import checksums, release
 
 LATEST: Final = "LATEST"
 TRITON_CONFIG: Final = "config.pbtxt"

@@ -15,10 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from data import contract
-from data.celeba import Index, index_of
+from data.celeba.images import Listing, check_jpeg, list_images, locate, read_images
+from data.celeba.index import Index, index_of
+from data.celeba.layouts import find_layout
 from data.errors import DataError, ImageError
-from data.images import Listing, check_jpeg, list_images, locate, read_images
-from data.layouts import find_layout
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _shared_identities(index: Index) -> list[str]:
 
 def _read_all(listing: Listing) -> tuple[list[str], tuple[tuple[str, ...], ...]]:
     """Reads every image once; returns the problems, and the groups with the same bytes."""
-    from data.audit import exact_groups  # imagehash and SciPy take two seconds to load
+    from data.celeba.audit import exact_groups  # imagehash and SciPy take two seconds to load
 
     problems, sound, digests = [], [], []
     ids = listing.names.tolist()

@@ -22,8 +22,8 @@ from werkzeug.wrappers import Request, Response
 from components.evaluation_report.artifacts import MODEL_CARD_HTML
 from components.evaluation_report.pages import page
 from data.errors import ConfigError, GenqError
-from pipeline.reports import write_report
-from pipeline.runs import Run, connect, decide, find, list_runs
+from pipeline.history.reports import write_report
+from pipeline.history.runs import Run, connect, decide, find, list_runs
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

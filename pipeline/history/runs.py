@@ -16,9 +16,9 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.approval import APPROVE, REJECT, ReviewDecision
 from components.evaluation_report.artifacts import METRICS, REPORT
-from data import release
 from data.errors import ConfigError, DataError, ReleaseError
-from pipeline.summary import PIPELINE_RUN, run_outputs
+from data.releases import release
+from pipeline.history.summary import PIPELINE_RUN, run_outputs
 
 REPORT_NODE: Final = "evaluation-report"
 _EXECUTION_TYPE: Final = "components.approval.Review"

@@ -16,7 +16,7 @@ from components.evaluation_report import render
 from components.evaluation_report.artifacts import REPORT
 from components.evaluation_report.component import folders
 from components.evaluation_report.content import Sources, gather
-from pipeline.runs import Run, first_of_each_report
+from pipeline.history.runs import Run, first_of_each_report
 
 INPUTS: Final = {
     "predictions": ("model-scorer", "predictions"),

@@ -66,7 +66,7 @@ Attribute = Annotated[
 
 def _newest(root: str) -> str:
     """Returns the copy below `root`; of spans, the newest, and says so."""
-    from data.spans import newest_spans
+    from data.celeba.spans import newest_spans
 
     span = newest_spans(root)[-1]
     if span.number is not None:
@@ -85,8 +85,8 @@ def inspect(
     """Tell what a copy of CelebA holds, and what is wrong with it."""
     from rich.console import Console
 
-    from data.inspect import inspect as look
-    from data.inspect import render
+    from data.celeba.inspect import inspect as look
+    from data.celeba.inspect import render
 
     inspection = look(_newest(root), check_images=check_images, label=contract.Label(attribute))
     render(inspection, Console())
@@ -107,8 +107,8 @@ def audit(
     from rich.console import Console
     from rich.progress import Progress
 
-    from data.audit import audit as look
-    from data.audit import leave_out_yaml, render
+    from data.celeba.audit import audit as look
+    from data.celeba.audit import leave_out_yaml, render
 
     console = Console()
     with Progress(console=console) as progress:
@@ -141,7 +141,7 @@ def import_(
     from rich.console import Console
     from rich.progress import Progress
 
-    from data.own import LEFT_OUT, import_photos
+    from data.celeba.own_photos import LEFT_OUT, import_photos
 
     console = Console()
     with Progress(console=console) as progress:
@@ -167,8 +167,8 @@ def fetch(
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from data.fetch import TERMS
-    from data.fetch import fetch as bring
+    from data.celeba.fetch import TERMS
+    from data.celeba.fetch import fetch as bring
 
     console = Console()
     if accept_licence:
@@ -206,9 +206,9 @@ def schema(
     from rich.console import Console
     from rich.syntax import Syntax
 
-    from components.schema_update import propose
+    from components.schema.update import propose
 
-    diff = propose(Path(__file__).parents[1] / "data" / "schema.pbtxt", update)
+    diff = propose(Path(__file__).parents[2] / "data" / "schema.pbtxt", update)
     console = Console()
     if not diff:
         console.print("The data agree with data/schema.pbtxt: nothing to change.")

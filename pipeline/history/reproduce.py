@@ -18,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from components.model_exporter import models
 from components.model_exporter.images import decode_pillow, read_images
 from components.release_pusher import provenance
-from data import release
 from data.errors import ConfigError, ReleaseError
+from data.releases import release
 from pipeline.config import PRESETS, PipelineConfig, merge
 
 COMPARED_IMAGES: Final = 100

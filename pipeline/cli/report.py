@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from components.evaluation.config import Kind
-from pipeline.cli_releases import DEFAULT, Models, resolve
+from pipeline.cli.releases import DEFAULT, Models, resolve
 
 Workdir = Annotated[
     Path | None, typer.Option(help="Work directory of the pipeline; the preset's without.")
@@ -57,7 +57,7 @@ def _quiet(folder: Path) -> Iterator[Callable[[object], None]]:
     """Sends what TensorFlow and ML Metadata say to a log below `folder`; yields how to print."""
     from rich.text import Text
 
-    from pipeline.console import quiet
+    from pipeline.cli.console import quiet
 
     with quiet(folder / "logs" / "report.log", verbose=False) as console:
         yield lambda text: console.print(Text(str(text)), soft_wrap=True)
@@ -73,8 +73,8 @@ def report(
     """Write the report of a run with run history, decisions and lineage: one offline page."""
     place = _workdir(workdir, preset)
     with _quiet(place) as show:
-        from pipeline.reports import write_report
-        from pipeline.runs import connect, find, list_runs
+        from pipeline.history.reports import write_report
+        from pipeline.history.runs import connect, find, list_runs
 
         runs = list_runs(connect(place))
         chosen = find(runs, run)
@@ -93,7 +93,7 @@ def dashboard(
     place = _workdir(workdir, preset)
     with _quiet(place) as show:
         show("Loading TensorFlow and ML Metadata: some ten seconds …")
-        from pipeline.dashboard import serve
+        from pipeline.history.dashboard import serve
 
         serve(place, host, port, on_ready=show)
 
@@ -122,7 +122,7 @@ def reject(
 
 def _decide(decision: str, run: str, reviewer: str, comment: str, workdir: Path) -> None:
     with _quiet(workdir) as show:
-        from pipeline.runs import connect, decide, find, list_runs
+        from pipeline.history.runs import connect, decide, find, list_runs
 
         store = connect(workdir)
         chosen = find(list_runs(store), run)
@@ -152,6 +152,6 @@ def evaluate(
     """Score a labelled set with a release: the same metrics, slices and report."""
     release_dir = resolve(models, version)
     with _quiet(out) as show:
-        from pipeline.external import evaluate_release
+        from pipeline.evaluate_release import evaluate_release
 
         show(evaluate_release(release_dir, photos, labels, out, kind))

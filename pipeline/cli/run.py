@@ -18,12 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from data.errors import ConfigError
-from pipeline import doctor
-from pipeline.cli_data import synthesize_with_progress
+from pipeline.cli import checks as doctor
+from pipeline.cli.data import synthesize_with_progress
 from pipeline.config import PipelineConfig
 
 if TYPE_CHECKING:
-    from pipeline.summary import Summary
+    from pipeline.history.summary import Summary
 
 SHOWN_SLICES: Final = 12
 """Rows of the closing table, overall included; the report has all."""
@@ -45,9 +45,9 @@ def run_and_show(config: PipelineConfig, console: Console, log_file: Path) -> No
         synthesize_with_progress(config.data_root, config.data.synthetic, console)
 
     with console.status("Loading TensorFlow and TFX"):
+        from pipeline.history.summary import summarize
         from pipeline.pipeline import create_pipeline
         from pipeline.run_local import NodeResult, Outcome, Progress, run
-        from pipeline.summary import summarize
     pipeline = create_pipeline(config)
     total = len(pipeline.components)
     count = 0

@@ -20,7 +20,7 @@ from components.evaluation.tfma_results import validation_failures
 from components.evaluation_report.artifacts import REPORT
 from components.example_gen.artifacts import DEAD_LETTER, MANIFEST_JSON
 from components.fairness_gate import VERDICT
-from pipeline.evaluation import CANDIDATE
+from pipeline.eval_config import CANDIDATE
 
 PIPELINE_RUN = "pipeline_run"
 

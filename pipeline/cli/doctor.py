@@ -24,8 +24,8 @@ def doctor(
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline import doctor as examination
-    from pipeline.doctor import Status
+    from pipeline.cli import checks as examination
+    from pipeline.cli.checks import Status
 
     findings = examination.examine(workdir)
     broken = [f for f in findings if f.status is Status.BROKEN]

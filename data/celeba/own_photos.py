@@ -2,7 +2,7 @@
 
 In: a folder of photos, each of one person, and a CSV of labels. Out: a folder in the official
 layout, which `genq run --data` reads. Attributes that the CSV does not name are 0 in every row:
-"says nothing" (data/celeba.py).
+"says nothing" (data/celeba/index.py).
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from data import contract, layouts
+from data import contract
+from data.celeba import layouts
+from data.celeba.images import check_jpeg
 from data.errors import AnnotationError, DataError, ImageError
 from data.faces.crops import detector_crop
 from data.faces.detector import FaceDetector
-from data.images import check_jpeg
 
 PARTITION: Final = "partition"
 IDENTITY: Final = "identity"

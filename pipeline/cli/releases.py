@@ -15,7 +15,7 @@ import typer
 from data.errors import ReleaseError
 
 if TYPE_CHECKING:
-    from data import release
+    from data.releases import release
 
 app = typer.Typer(
     help="List, verify, promote, roll back, copy and prune releases.", no_args_is_help=True
@@ -23,7 +23,7 @@ app = typer.Typer(
 
 
 def _model_dir(path: Path) -> Path:
-    from data.release import find_model_dir
+    from data.releases.release import find_model_dir
 
     return find_model_dir(path)
 
@@ -47,7 +47,7 @@ def resolve(models: Path, version: str) -> Path:
     Raises:
       ReleaseError: if there is no such release; says which there are.
     """
-    from data import release
+    from data.releases import release
 
     if version == "current":
         return release.current_release(models)
@@ -73,7 +73,7 @@ def list_(models: Models = DEFAULT) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from data import release
+    from data.releases import release
 
     console = Console()
     published = release.versions(models)
@@ -120,7 +120,7 @@ def _metric(metric: release.Metric | None) -> str:
 @app.command()
 def show(version: Version = "current", models: Models = DEFAULT) -> None:
     """Print a release's release.json."""
-    from data import release
+    from data.releases import release
 
     info = release.read_release(resolve(models, version))
     typer.echo(info.model_dump_json(indent=2))
@@ -140,7 +140,7 @@ def verify(
     models: Models = DEFAULT,
 ) -> None:
     """Compare every file with its checksum; exit code 6 when one differs."""
-    from data import checksums, release
+    from data.releases import checksums, release
 
     folders = [resolve(models, v) for v in versions or map(str, release.versions(models))]
     if not folders:
@@ -164,7 +164,7 @@ def verify(
 @app.command()
 def promote(version: Version, models: Models = DEFAULT) -> None:
     """Make readers use a release; "latest" makes them follow the newest again."""
-    from data import checksums, release
+    from data.releases import checksums, release
 
     folder = resolve(models, version)
     checksums.verify(folder)
@@ -176,7 +176,7 @@ def promote(version: Version, models: Models = DEFAULT) -> None:
 @app.command()
 def rollback(models: Models = DEFAULT) -> None:
     """Pin the newest sound release that is older than the current one."""
-    from data import checksums, release
+    from data.releases import checksums, release
 
     current = int(release.current_release(models).name)
     skipped = []
@@ -204,7 +204,7 @@ def prune(
     models: Models = DEFAULT,
 ) -> None:
     """Remove old releases; never the one that readers use, nor a newer one."""
-    from data import release
+    from data.releases import release
 
     published = release.versions(models)
     if not published:
@@ -229,7 +229,7 @@ Remote = Annotated[str, typer.Argument(help='The model\'s place: "s3://bucket/mo
 @app.command()
 def upload(uri: Remote, version: Version = "current", models: Models = DEFAULT) -> None:
     """Copy a release to an object store: objects first, the pointer LATEST last."""
-    from data import remote
+    from data.releases import remote
 
     typer.echo(f"Uploaded: {remote.upload(resolve(models, version), uri)}")
 
@@ -241,7 +241,7 @@ def pull(
     models: Models = DEFAULT,
 ) -> None:
     """Bring a release from an object store, verified, and make it visible by one rename."""
-    from data import remote
+    from data.releases import remote
 
     typer.echo(f"Here: {remote.download(uri, models, version)}")
 
@@ -267,9 +267,9 @@ def reproduce(
     """
     import time
 
-    from data import checksums, release
-    from pipeline import reproduce as again
-    from pipeline.console import quiet
+    from data.releases import checksums, release
+    from pipeline.cli.console import quiet
+    from pipeline.history import reproduce as again
 
     before = resolve(models, version)
     checksums.verify(before)
@@ -286,7 +286,7 @@ def reproduce(
     with quiet(log_file, verbose=False) as console:
         from rich.table import Table
 
-        from pipeline.cli_run import run_and_show
+        from pipeline.cli.run import run_and_show
 
         run_and_show(config, console, log_file)
         published = release.versions(config.serving_dir / info.model_name)

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import files
-from data.celeba import Index, index_of
+from data.celeba.images import Listing, list_images, locate
+from data.celeba.index import Index, index_of
+from data.celeba.layouts import Layout, find_layout
+from data.celeba.tables import Fault, check_limit
 from data.errors import DataError
-from data.images import Listing, list_images, locate
-from data.layouts import Layout, find_layout
 from data.synthetic.config import STAMP
-from data.tables import Fault, check_limit
 
 _OPTIONAL: Final = ("partition", "identity", "landmarks")
 

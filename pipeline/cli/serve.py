@@ -87,7 +87,7 @@ def _explain(settings: Settings) -> None:
     Raises:
       ReleaseError: if there is nothing to serve.
     """
-    from data.release import find_model_dir, versions
+    from data.releases.release import find_model_dir, versions
     from serving.api.web import BUILT
 
     model_dir = find_model_dir(settings.model_dir)

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data import contract, files
+from data.celeba.layouts import IMAGE_SUFFIXES, Layout
+from data.celeba.tables import Ids
 from data.errors import DataError, ImageError
-from data.layouts import IMAGE_SUFFIXES, Layout
-from data.tables import Ids
 
 _REFETCH = "Fetch the image again, or allow more with data.faults.max_bad_image_fraction."
 _LOCAL_HEADER = struct.Struct("<4s22xHH")

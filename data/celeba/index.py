@@ -15,9 +15,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data import contract, files
+from data.celeba.layouts import Layout, find_layout
+from data.celeba.tables import (
+    Fault,
+    Ids,
+    Integers,
+    Table,
+    TableKind,
+    check_limit,
+    parse,
+    unknown_columns,
+)
 from data.errors import AnnotationError, DataError
-from data.layouts import Layout, find_layout
-from data.tables import Fault, Ids, Integers, Table, TableKind, check_limit, parse, unknown_columns
 
 ATTRIBUTE_TABLE: Final = TableKind(contract.ATTRIBUTES, has_count=True, allowed=(-1, 1), unknown=0)
 PARTITION_TABLE: Final = TableKind(("partition",), has_count=False, allowed=(0, 1, 2))
@@ -83,7 +92,7 @@ def load_index(root: str, *, max_faults: int = 0) -> tuple[Layout, Index]:
     """Reads the annotation files below `root`.
 
     Args:
-      root: folder or URI; see data/layouts.py for what is found in it.
+      root: folder or URI; see data/celeba/layouts.py for what is found in it.
       max_faults: so many bad annotation lines are set aside, over all files.
 
     Raises:

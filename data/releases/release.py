@@ -2,7 +2,7 @@
 
 In: the directory of a model's releases, `<serving_dir>/<model_name>/`. Out: `Release` (what
 `release.json` says), and paths. Imports no TensorFlow: serving and the command line read releases
-through this module and `data/checksums.py`, `components/release_pusher` writes them.
+through this module and `data/releases/checksums.py`, `components/release_pusher` writes them.
 
     <model_dir>/
       1764000000/            one immutable directory a version; the name is its time of creation in

@@ -11,15 +11,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline import (
-    cli_data,
-    cli_doctor,
-    cli_kubeflow,
-    cli_predict,
-    cli_releases,
-    cli_report,
-    cli_serve,
-)
+from pipeline.cli import data as cli_data
+from pipeline.cli import doctor as cli_doctor
+from pipeline.cli import kubeflow as cli_kubeflow
+from pipeline.cli import predict as cli_predict
+from pipeline.cli import releases as cli_releases
+from pipeline.cli import report as cli_report
+from pipeline.cli import serve as cli_serve
 
 app = typer.Typer(
     name="genq",
@@ -96,8 +94,8 @@ def run(
     """Run the whole pipeline, from the data set to a published release."""
     from data.errors import DataError
     from data.files import is_remote
+    from pipeline.cli.console import quiet
     from pipeline.config import load
-    from pipeline.console import quiet
 
     shortcuts = {
         "data.root": data and json.dumps(str(data)),
@@ -120,7 +118,7 @@ def run(
         )
     log_file = Path(settings.workdir) / "logs" / time.strftime("%Y%m%dT%H%M%S.log")
     with quiet(log_file, verbose=verbose) as console:
-        from pipeline.cli_run import run_and_show
+        from pipeline.cli.run import run_and_show
 
         run_and_show(settings, console, log_file)
 
@@ -153,7 +151,3 @@ def main() -> None:
         if error.remedy:
             console.print(Text(error.remedy), soft_wrap=True)
         sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()

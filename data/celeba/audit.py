@@ -30,9 +30,9 @@ from PIL import Image
 from rich.console import Console
 
 from data import contract
-from data.celeba import Index, load_index
+from data.celeba.images import ZipEntries, list_images, locate, read_images
+from data.celeba.index import Index, load_index
 from data.errors import ImageError
-from data.images import ZipEntries, list_images, locate, read_images
 
 NEAR_BITS: Final = 3
 """Four bands of 16 bits: two hashes that differ in at most 3 bits agree in one band at least."""
@@ -116,7 +116,7 @@ def audit(
       on_images: told how many more images are done.
 
     Raises:
-      DataError: as data.celeba.load_index and data.images.list_images.
+      DataError: as data.celeba.index.load_index and data.celeba.images.list_images.
     """
     layout, index = load_index(root)
     listing = list_images(layout)

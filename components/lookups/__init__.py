@@ -1,0 +1,1 @@
+"""Resolvers: what an earlier run left that this run is compared with."""

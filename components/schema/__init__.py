@@ -1,0 +1,1 @@
+"""The curated TFDV schema: imported into a run, and updated by a person who accepts an anomaly."""

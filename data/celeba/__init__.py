@@ -1,0 +1,1 @@
+"""CelebA on disk: index, layouts, copies, spans, images, download, audit."""

@@ -1,0 +1,1 @@
+"""The command line: one module a command group; each parses, builds the configuration and calls."""

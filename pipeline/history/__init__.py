@@ -1,0 +1,1 @@
+"""Readers of ML Metadata: earlier runs, their reports, the dashboard, reproducing a release."""
