@@ -9,7 +9,6 @@ Points are (x, y) in pixels; (0, 0) is the centre of the upper left pixel.
 from __future__ import annotations
 
 import math
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +16,10 @@ from PIL import Image
 
 from data import contract
 from data.errors import ImageError
-
-LANDMARKS: Final = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-"""Order of the five landmarks; left and right as the viewer sees an upright face."""
-
-MIN_EYE_DISTANCE_PX: Final = 2.0
-"""Closer eyes give no direction to turn by: a full profile, or a face of a few pixels."""
+from data.faces.settings import MIN_EYE_DISTANCE_PX
 
 Landmarks = NDArray[np.floating]
-"""(5, 2), in the order of LANDMARKS."""
+"""(5, 2), in the order of data.faces.settings.LANDMARKS."""
 
 
 def similarity(landmarks: Landmarks) -> tuple[complex, complex]:
@@ -65,7 +59,7 @@ def align(
 
     Args:
       photo: uint8, (height, width, 3).
-      landmarks: (5, 2), see LANDMARKS.
+      landmarks: (5, 2), see data.faces.settings.LANDMARKS.
       width_px: of the crop.
       height_px: of the crop; the eyes' places are the contract's.
 

@@ -13,29 +13,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.errors import ConfigError
 from data.faces.mtcnn_graphs import graphs
+from data.faces.settings import (
+    CELL_PX,
+    LEVEL_OVERLAP,
+    MAX_PROPOSALS,
+    OUTSIDE,
+    OVERLAP,
+    PATCH_PX,
+    PNET_SCORE,
+    PYRAMID_FACTOR,
+    RNET_SCORE,
+    STEP_PX,
+    SURE_SCORE,
+    TURN_MARGIN,
+    DetectorConfig,
+)
 
 Floats = NDArray[np.float32]
-
-_CELL_PX: Final = 12
-"""PNet's field of view; it steps by 2."""
-_PYRAMID_FACTOR: Final = 0.709
-"""1/sqrt(2): each level has half the area (Zhang et al. 2016)."""
-_PNET_SCORE: Final = 0.6
-_RNET_SCORE: Final = 0.7
-_MAX_PROPOSALS: Final = 1500
-"""A level's and the whole photo's proposals, best first; a noisy photo gives tens of thousands,
-and suppression costs their square."""
-
-_SURE_SCORE: Final = 0.98
-"""Upright faces have 0.98 or more; with less the photo may lie on its side."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Face:
 
     Attributes:
       box: x1, y1, x2, y2; within the photo.
-      landmarks: float32, (5, 2), in the order of data.faces.alignment.LANDMARKS; may lie outside.
+      landmarks: float32, (5, 2), in the order of data.faces.settings.LANDMARKS; may lie outside.
       score: ONet's probability that this is a face.
     """
 
@@ -72,31 +73,6 @@ class Found:
     rotated_deg: int = 0
 
 
-@dataclass(frozen=True)
-class DetectorConfig:
-    """Attributes:
-    min_face_px: smallest face that is looked for.
-    min_score: ONet's score below which a face is dropped.
-    max_pixels: larger photos are scaled down to this many before they are searched.
-    threads: of onnxruntime, inside one run.
-    """
-
-    min_face_px: int = 20
-    min_score: float = 0.9
-    max_pixels: int = 2_000_000
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        if self.min_face_px < _CELL_PX:
-            raise ConfigError(f"min_face_px is {self.min_face_px}; expected {_CELL_PX} or more.")
-        if not 0.7 <= self.min_score < 1:
-            raise ConfigError(f"min_score is {self.min_score}; expected 0.7 to below 1.")
-        if self.max_pixels < 10_000:
-            raise ConfigError(f"max_pixels is {self.max_pixels}; expected 10,000 or more.")
-        if self.threads < 1:
-            raise ConfigError(f"threads is {self.threads}; expected 1 or more.")
-
-
 def _nothing() -> None:
     pass
 
@@ -105,16 +81,16 @@ class FaceDetector:
     """Holds the three sessions; may be used by several threads at a time.
 
     Args:
-      config: see DetectorConfig.
+      config: None takes the defaults.
 
     Raises:
       WeightsError: as data.faces.mtcnn_graphs.graphs.
     """
 
-    def __init__(self, config: DetectorConfig = DetectorConfig()) -> None:
+    def __init__(self, config: DetectorConfig | None = None) -> None:
         import onnxruntime
 
-        self.config = config
+        self.config = config = config or DetectorConfig()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = config.threads
         options.inter_op_num_threads = 1
@@ -132,25 +108,30 @@ class FaceDetector:
         self,
         photo: NDArray[np.uint8],
         *,
-        retry_rotated: bool = True,
+        retry_rotated: bool | None = None,
         check: Callable[[], None] = _nothing,
     ) -> Found:
         """Finds faces; without a sure one, also looks at the photo turned by 90, 180 and 270.
 
         Args:
           photo: uint8, (height, width, 3).
-          retry_rotated: whether to turn it.
+          retry_rotated: whether to turn it; None as the configuration says.
           check: called between steps; what it raises stops the work.
         """
         small, scale = self._shrunk(photo)
         turns, faces = 0, self.detect(small, check=check)
-        if retry_rotated and _best(faces) < _SURE_SCORE:
+        if retry_rotated is None:
+            retry_rotated = self.config.retry_rotated
+        if retry_rotated and _best(faces) < SURE_SCORE:
             # All turns, and the surest face decides: one that lies on its side is now and then
-            # found as it is, with a middling score and landmarks that are wrong.
+            # found as it is, with a middling score and landmarks that are wrong. The photo as it
+            # is goes first: upright faces score nearly as well when they are turned.
             found = {0: faces}
             for n in (1, 2, 3):
                 found[n] = self.detect(np.ascontiguousarray(np.rot90(small, n)), check=check)
             turns = max(found, key=lambda n: _best(found[n]))
+            if _best(found[turns]) <= _best(faces) + TURN_MARGIN:
+                turns = 0
             faces = [_turned_back(f, turns, small.shape[:2]) for f in found[turns]]
         sized = tuple(_resized(face, scale, photo.shape[:2]) for face in faces)
         return Found(sized, 90 * turns)
@@ -171,11 +152,10 @@ class FaceDetector:
         """Finds faces in a photo as it is: not shrunk, not turned."""
         boxes = self._propose(photo, check)
         check()
-        boxes, _ = self._refine(photo, boxes, "rnet", 24, _RNET_SCORE, "union")
+        boxes, _ = self._refine(photo, boxes, "rnet", RNET_SCORE, "union")
         check()
-        boxes, landmarks = self._refine(
-            photo, _squared(boxes), "onet", 48, self.config.min_score, "smaller"
-        )
+        min_score = self.config.min_score
+        boxes, landmarks = self._refine(photo, _squared(boxes), "onet", min_score, "smaller")
         height, width = photo.shape[:2]
         limits = np.array([width - 1, height - 1] * 2, np.float32)
         faces = []
@@ -192,31 +172,30 @@ class FaceDetector:
         for scale in _scales(min(image.size), self.config.min_face_px):
             check()
             size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
-            if min(size) < _CELL_PX:
+            if min(size) < CELL_PX:
                 continue
             level = np.asarray(image.resize(size, Image.Resampling.BOX))
             face, box = self._sessions["pnet"].run(["face", "box"], {"pixels": level[None]})
-            rows, columns = np.nonzero(face[0] > _PNET_SCORE)
-            corner = 2.0 * np.stack([columns, rows, columns, rows], 1)
-            corner += np.array([0, 0, _CELL_PX, _CELL_PX])
-            corners = (corner + _CELL_PX * box[0][:, rows, columns].T) / scale
+            rows, columns = np.nonzero(face[0] > PNET_SCORE)
+            corner = float(STEP_PX) * np.stack([columns, rows, columns, rows], 1)
+            corner += np.array([0, 0, CELL_PX, CELL_PX])
+            corners = (corner + CELL_PX * box[0][:, rows, columns].T) / scale
             found = np.column_stack([corners, face[0][rows, columns]]).astype(np.float32)
-            proposals.append(_suppress(found, 0.5, "union"))
-        return _squared(_suppress(np.concatenate(proposals), 0.7, "union"))
+            proposals.append(suppress(found, LEVEL_OVERLAP, "union"))
+        return _squared(suppress(np.concatenate(proposals), OVERLAP, "union"))
 
     def _refine(
         self,
         photo: NDArray[np.uint8],
         boxes: Floats,
         network: str,
-        size_px: int,
         min_score: float,
         overlap: str,
     ) -> tuple[Floats, Floats]:
         """RNet or ONet -> surviving boxes (m, 5) and, of ONet, landmarks (m, 10)."""
         if not len(boxes):
             return boxes, np.empty((0, 10), np.float32)
-        patches = _patches(photo, boxes, size_px)
+        patches = _patches(photo, boxes, PATCH_PX[network])
         outputs = ["face", "box", *(["landmarks"] if network == "onet" else [])]
         face, offsets, *rest = self._sessions[network].run(outputs, {"pixels": patches})
         size = boxes[:, 2:4] - boxes[:, :2] + 1  # (n, 2): width, height
@@ -225,7 +204,7 @@ class FaceDetector:
             landmarks = np.repeat(size, 5, 1) * rest[0] + np.repeat(boxes[:, :2], 5, 1) - 1
         refined = np.column_stack([boxes[:, :4] + offsets * np.tile(size, 2), face])
         refined = np.column_stack([refined, landmarks]).astype(np.float32)[face > min_score]
-        kept = _suppress(refined, 0.7, overlap)
+        kept = suppress(refined, OVERLAP, overlap)
         return kept[:, :5], kept[:, 5:]
 
 
@@ -235,15 +214,15 @@ def _best(faces: list[Face]) -> float:
 
 def _scales(shorter_px: int, min_face_px: int) -> list[float]:
     """Scales at which a face of min_face_px and larger ones fill PNet's cell."""
-    if shorter_px < _CELL_PX:
+    if shorter_px < CELL_PX:
         return []
-    levels = round(-(math.log(shorter_px / _CELL_PX) / math.log(_PYRAMID_FACTOR) + 1))
-    first = _CELL_PX / min_face_px
-    return [first * _PYRAMID_FACTOR**level for level in range(levels)]
+    levels = round(-(math.log(shorter_px / CELL_PX) / math.log(PYRAMID_FACTOR) + 1))
+    first = CELL_PX / min_face_px
+    return [first * PYRAMID_FACTOR**level for level in range(levels)]
 
 
-def _suppress(boxes: Floats, threshold: float, overlap: str) -> Floats:
-    """Drops each box that overlaps one of a better score by more than `threshold`.
+def suppress(boxes: Floats, threshold: float, overlap: str) -> Floats:
+    """Keeps the best box, drops those that overlap it by more than `threshold`, and so on.
 
     Args:
       boxes: (n, 5 or more): x1, y1, x2, y2, score, ….
@@ -251,9 +230,9 @@ def _suppress(boxes: Floats, threshold: float, overlap: str) -> Floats:
       overlap: "union", intersection over union; or "smaller", over the smaller area.
 
     Returns:
-      The kept ones, best first; at most _MAX_PROPOSALS are looked at.
+      The kept ones, best first; at most MAX_PROPOSALS are looked at.
     """
-    boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")[:_MAX_PROPOSALS]]
+    boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")[:MAX_PROPOSALS]]
     x1, y1, x2, y2 = boxes[:, :4].T
     area = (x2 - x1) * (y2 - y1)
     w = np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1)
@@ -261,8 +240,12 @@ def _suppress(boxes: Floats, threshold: float, overlap: str) -> Floats:
     shared = np.maximum(w, 0) * np.maximum(h, 0)
     smaller = np.minimum(area[:, None], area)
     base = area[:, None] + area - shared if overlap == "union" else smaller
-    worse = np.triu(shared > threshold * base, k=1)  # row is the better one
-    kept: Floats = boxes[~worse.any(0)]
+    covers = np.triu(shared > threshold * base, k=1)  # row is the better one
+    alive = np.ones(len(boxes), np.bool_)
+    for better in range(len(boxes)):
+        if alive[better]:  # a box that is itself dropped drops no other
+            alive &= ~covers[better]
+    kept: Floats = boxes[alive]
     return kept
 
 
@@ -299,7 +282,7 @@ def _patches(photo: NDArray[np.uint8], boxes: Floats, size_px: int) -> Floats:
     upper = at(top, left) * (1 - fx) + at(top, left + 1) * fx
     lower = at(top + 1, left) * (1 - fx) + at(top + 1, left + 1) * fx
     patches = upper * (1 - fy) + lower * fy
-    return np.where(inside[..., None], patches, np.float32(127.5)).astype(np.float32)
+    return np.where(inside[..., None], patches, np.float32(OUTSIDE)).astype(np.float32)
 
 
 def _turned_back(face: Face, quarter_turns: int, shape: tuple[int, ...]) -> Face:

@@ -2,7 +2,8 @@
 
 settings.py   what can be set, from the environment (GENQ_…)
 app.py        create_app(settings): everything below, wired
-routes.py     /v1/…          legacy.py    the routes of the project that genq replaces
+routes.py     /v1/…          device.py    what the page needs to answer on the device itself
+legacy.py     the routes of the project that genq replaces
 upload.py     bytes out of a request, in memory only
 images.py     bytes -> pixels, within bounds
 analysis.py   pixels -> faces -> answers

@@ -95,14 +95,10 @@ class Analyser:
       detector: see data.faces.detector.
       max_pixels: of a photo.
       max_faces: in a photo.
-      retry_rotated: whether photos without a sure face are turned.
     """
 
-    def __init__(
-        self, detector: FaceDetector, max_pixels: int, max_faces: int, *, retry_rotated: bool = True
-    ) -> None:
+    def __init__(self, detector: FaceDetector, max_pixels: int, max_faces: int) -> None:
         self._detector, self._max_pixels, self._max_faces = detector, max_pixels, max_faces
-        self._retry_rotated = retry_rotated
 
     def photo(self, data: bytes, engine: Engine, check: Check, timer: Timer) -> Analysis:
         """Answers about every face in a photo, from left to right.
@@ -114,9 +110,7 @@ class Analyser:
             photo = decode(data, self._max_pixels)
         check()
         with timer.step("detect"):
-            found = self._detector.find(
-                photo.pixels, retry_rotated=self._retry_rotated, check=check
-            )
+            found = self._detector.find(photo.pixels, check=check)
         if len(found.faces) > self._max_faces:
             raise ApiError("too_many_faces", found=len(found.faces), limit=self._max_faces)
         faces = sorted(found.faces, key=lambda face: face.box[0])

@@ -6,7 +6,7 @@ In: what analysis.py found. Out: schemas.py's answers, for the routes and for `g
 from __future__ import annotations
 
 from data import contract
-from data.faces.alignment import LANDMARKS
+from data.faces.settings import LANDMARKS
 from serving.api import schemas
 from serving.api.analysis import FaceAnswer
 

@@ -18,9 +18,9 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from data.faces.detector import DetectorConfig, FaceDetector
+from data.faces.detector import FaceDetector
 from data.faces.mtcnn_graphs import graphs
-from serving.api import legacy, routes, web
+from serving.api import device, legacy, routes, web
 from serving.api.analysis import Analyser
 from serving.api.errors import ApiError, Code
 from serving.api.images import register_decoders
@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.include_router(routes.v1)
+    app.include_router(device.router)
     app.include_router(routes.operations)
     app.include_router(legacy.router)
     _add_handlers(app, settings, metrics)
@@ -98,9 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _start(settings: Settings, metrics: Metrics) -> State:
     """Loads detector, decoders and releases; takes seconds."""
     register_decoders()
-    detector = FaceDetector(
-        DetectorConfig(settings.min_face_px, settings.min_score, settings.detect_max_pixels)
-    )
+    detector = FaceDetector(settings.detector)
     releases = Releases(settings)
     releases.refresh()
     address = os.environ.get(ADDRESS)
@@ -109,9 +108,7 @@ def _start(settings: Settings, metrics: Metrics) -> State:
         if address
         else Store(settings.upload_ttl_s, settings.upload_max_total_bytes)
     )
-    analyser = Analyser(
-        detector, settings.max_pixels, settings.max_faces, retry_rotated=settings.retry_rotated
-    )
+    analyser = Analyser(detector, settings.max_pixels, settings.max_faces)
     workers = Workers(settings.parallel, settings.queue_size, settings.request_timeout_s)
     return State(settings, analyser, releases, workers, metrics, store, graphs())
 

@@ -50,7 +50,9 @@ class Predictor:
         settings = settings or Settings()
         register_decoders()
         self.engine = engine
-        self._analyser = Analyser(FaceDetector(), settings.max_pixels, settings.max_faces)
+        self._analyser = Analyser(
+            FaceDetector(settings.detector), settings.max_pixels, settings.max_faces
+        )
 
     def photo(self, data: bytes) -> Answered:
         """Finds every face and answers about each, from left to right.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
 
 from data.releases.release import ONNX_FILES
 from serving.api import analysis, drift, images, schemas
@@ -167,7 +166,7 @@ async def classify(request: Request, lang: Lang = None) -> schemas.Classified:
 async def model(request: Request) -> schemas.Model:
     """Says which release answers, all that its release.json says, and what else is loaded."""
     state = state_of(request)
-    engine = _active(state)
+    engine = active_of(state)
     engines = state.releases.engines()
     return schemas.Model(
         release=engine.release,
@@ -191,7 +190,7 @@ async def model_card(
     request: Request, format: Annotated[Literal["html", "md"], Query()] = "html"
 ) -> Response:
     """The card of the release that answers, as a page or as Markdown."""
-    engine = _active(state_of(request))
+    engine = active_of(state_of(request))
     path = engine.directory / f"model_card.{format}"
     kind = "text/html" if format == "html" else "text/markdown"
     return _document(path, f"{kind}; charset=utf-8")
@@ -205,7 +204,7 @@ async def model_card(
 )
 async def report(request: Request) -> Response:
     """The evaluation report of the release that answers: one page that needs no network."""
-    path = _report(_active(state_of(request)))
+    path = _report(active_of(state_of(request)))
     if path is None:
         raise ApiError("not_found")
     return _document(path, "text/html; charset=utf-8")
@@ -214,7 +213,7 @@ async def report(request: Request) -> Response:
 @v1.get("/{view}.html", response_class=Response, include_in_schema=False)
 async def report_view(request: Request, view: Literal["tfma", "facets"]) -> Response:
     """A page that the report links to, by the name that it has beside the report."""
-    path = _active(state_of(request)).directory / "report" / f"{view}.html"
+    path = active_of(state_of(request)).directory / "report" / f"{view}.html"
     return _document(path, "text/html; charset=utf-8")
 
 
@@ -222,7 +221,7 @@ async def report_view(request: Request, view: Literal["tfma", "facets"]) -> Resp
 async def drift_now(request: Request) -> list[schemas.DriftRow]:
     """How far the faces served so far are from what the model was trained on."""
     state = state_of(request)
-    rows = drift.measure(state.metrics.text(), _active(state).release)
+    rows = drift.measure(state.metrics.text(), active_of(state).release)
     return [
         schemas.DriftRow(
             statistic=row.statistic,
@@ -249,38 +248,6 @@ async def limits(request: Request) -> schemas.Limits:
         formats=images.KNOWN.split(", "),
         api_key_needed=bool(settings.api_keys),
     )
-
-
-@v1.get(
-    "/model/onnx/{variant}",
-    response_class=Response,
-    responses=file_of("application/octet-stream", codes=(401, 404, 422, 429, 503)),
-    summary="The model's file",
-)
-async def onnx_file(
-    request: Request, variant: Literal["float32", "float16", "int8"]
-) -> FileResponse:
-    """The ONNX file of the release that answers; for the page's mode "on this device"."""
-    engine = _active(state_of(request))
-    found = [v for v in engine.release.variants if v.name == variant]
-    if not found:
-        raise ApiError("not_found")
-    path = engine.directory / found[0].file
-    return FileResponse(
-        path, media_type="application/octet-stream", headers=_tagged(found[0].sha256)
-    )
-
-
-@v1.get(
-    "/detector/{network}",
-    response_class=Response,
-    responses=file_of("application/octet-stream", codes=(401, 422, 429)),
-    summary="The face detector's files",
-)
-async def detector_file(request: Request, network: Literal["pnet", "rnet", "onet"]) -> Response:
-    """One of MTCNN's three networks as ONNX; for the page's mode "on this device"."""
-    content = state_of(request).graphs[network]
-    return Response(content, media_type="application/octet-stream")
 
 
 @operations.get("/healthz", summary="Alive")
@@ -339,7 +306,12 @@ def _rounded(timer: analysis.Timer) -> dict[str, float]:
     return {step: round(ms, 2) for step, ms in timer.ms.items()}
 
 
-def _active(state: State) -> Engine:
+def active_of(state: State) -> Engine:
+    """Returns the release that answers.
+
+    Raises:
+      ApiError: no_model.
+    """
     if state.releases.active is None:
         raise ApiError("no_model", retry_after_s=5)
     return state.releases.active
@@ -362,7 +334,3 @@ def _document(path: Path, media_type: str) -> Response:
         raise ApiError("not_found") from error
     headers = {"Content-Security-Policy": DOCUMENT_CSP, "X-Frame-Options": "SAMEORIGIN"}
     return Response(content, media_type=media_type, headers=headers)
-
-
-def _tagged(sha256: str) -> dict[str, str]:
-    return {"ETag": f'"{sha256}"', "Cache-Control": "private, no-cache"}

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.errors import ConfigError
+from data.faces.settings import DetectorConfig
 
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -36,7 +37,7 @@ class Settings(BaseSettings):
       stop_timeout_s: how long a stop waits for what is running.
       max_bytes, max_pixels, max_faces, max_crops: limits of one request; pixels are checked before
         decoding.
-      min_face_px, min_score, detect_max_pixels, retry_rotated: see data.faces.detector.
+      min_face_px, min_score, detect_max_pixels, retry_rotated: see data.faces.settings.
       upload_ttl_s, upload_max_total_bytes: how long and how much /upload/ keeps, in memory.
       api_keys: when there are any, /v1, /upload/ and /predict ask for one.
       rate_limit: e.g. "60/minute", per key or address; empty is none. Syntax of `limits`.
@@ -67,10 +68,10 @@ class Settings(BaseSettings):
     max_faces: Positive = 50
     max_crops: Positive = 64
 
-    min_face_px: Annotated[int, Field(ge=12)] = 20
-    min_score: Annotated[float, Field(ge=0.7, lt=1)] = 0.9
-    detect_max_pixels: Annotated[int, Field(ge=10_000)] = 2_000_000
-    retry_rotated: bool = True
+    min_face_px: Annotated[int, Field(ge=12)] = DetectorConfig.min_face_px
+    min_score: Annotated[float, Field(ge=0.7, lt=1)] = DetectorConfig.min_score
+    detect_max_pixels: Annotated[int, Field(ge=10_000)] = DetectorConfig.max_pixels
+    retry_rotated: bool = DetectorConfig.retry_rotated
 
     upload_ttl_s: Seconds = 300.0
     upload_max_total_bytes: Positive = 256 * 2**20
@@ -105,6 +106,16 @@ class Settings(BaseSettings):
     def parallel(self) -> int:
         """Photos worked on at a time in this process."""
         return self.concurrency or max(1, (os.cpu_count() or 1) // self.workers)
+
+    @property
+    def detector(self) -> DetectorConfig:
+        """How faces are looked for."""
+        return DetectorConfig(
+            min_face_px=self.min_face_px,
+            min_score=self.min_score,
+            max_pixels=self.detect_max_pixels,
+            retry_rotated=self.retry_rotated,
+        )
 
 
 def load(**changes: object) -> Settings:

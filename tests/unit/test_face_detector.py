@@ -14,7 +14,8 @@ from PIL import Image
 
 from data.errors import WeightsError
 from data.faces import mtcnn_graphs
-from data.faces.detector import DetectorConfig, FaceDetector
+from data.faces.detector import Face, FaceDetector, suppress
+from data.faces.settings import DetectorConfig
 
 # box, then (left eye, right eye, nose, left mouth, right mouth)
 REFERENCE = {
@@ -101,6 +102,30 @@ def test_noise_is_bounded(detector: FaceDetector) -> None:
     """Noise proposes thousands of places; suppression looks at a bounded number of them."""
     noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
     assert len(detector.find(noise, retry_rotated=False).faces) == 0
+
+
+def test_a_dropped_box_drops_no_other() -> None:
+    """Greedy: b overlaps a and is dropped; c overlaps b only, and stays."""
+    a, b, c = [0, 0, 100, 100, 0.99], [25, 0, 125, 100, 0.98], [50, 0, 150, 100, 0.97]
+    kept = suppress(np.array([c, a, b], np.float32), 0.5, "union")  # a-b and b-c 0.6, a-c 0.33
+    assert kept[:, 0].tolist() == [0, 50]
+
+
+def test_an_upright_face_stays_upright_without_a_margin(
+    detector: FaceDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A middling face is not turned for a hair's breadth of score; for a real gain it is."""
+    scores = {0: 0.95, 1: 0.96, 2: 0.2, 3: 0.1}
+    order = iter((0, 1, 2, 3) * 2)
+
+    def seen(photo: NDArray[np.uint8], **_: object) -> list[Face]:
+        score = scores[next(order)]
+        return [Face((10, 10, 60, 60), np.ones((5, 2), np.float32), score)]
+
+    monkeypatch.setattr(detector, "detect", seen)
+    assert detector.find(np.zeros((100, 100, 3), np.uint8)).rotated_deg == 0
+    scores[3] = 0.999
+    assert detector.find(np.zeros((100, 100, 3), np.uint8)).rotated_deg == 270
 
 
 def test_work_is_called_off_between_steps(detector: FaceDetector) -> None:
