@@ -16,10 +16,10 @@ from PIL import Image
 
 from data import contract
 from data.errors import ImageError
-from data.faces.settings import MIN_EYE_DISTANCE_PX
+from data.faces.settings import DetectorConfig
 
 Landmarks = NDArray[np.floating]
-"""(5, 2), in the order of data.faces.settings.LANDMARKS."""
+"""(5, 2), in the order of DetectorConfig.landmarks."""
 
 
 def similarity(landmarks: Landmarks) -> tuple[complex, complex]:
@@ -34,10 +34,10 @@ def similarity(landmarks: Landmarks) -> tuple[complex, complex]:
     """
     eyes = np.asarray(landmarks, np.float64)[:2]
     left, right = complex(*eyes[0]), complex(*eyes[1])
-    if not np.isfinite(eyes).all() or abs(right - left) < MIN_EYE_DISTANCE_PX:
+    if not np.isfinite(eyes).all() or abs(right - left) < DetectorConfig.min_eye_distance_px:
         raise ImageError(
             f"the eyes at {eyes.round(1).tolist()} give no direction to turn the face by; expected "
-            f"at least {MIN_EYE_DISTANCE_PX:g} px between them",
+            f"at least {DetectorConfig.min_eye_distance_px:g} px between them",
             "Take a photo in which both eyes can be seen.",
         )
     to_left, to_right = complex(*contract.LEFT_EYE_XY_PX), complex(*contract.RIGHT_EYE_XY_PX)
@@ -59,7 +59,7 @@ def align(
 
     Args:
       photo: uint8, (height, width, 3).
-      landmarks: (5, 2), see data.faces.settings.LANDMARKS.
+      landmarks: (5, 2), see DetectorConfig.landmarks.
       width_px: of the crop.
       height_px: of the crop; the eyes' places are the contract's.
 

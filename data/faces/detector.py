@@ -20,21 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.faces.mtcnn_graphs import graphs
-from data.faces.settings import (
-    CELL_PX,
-    LEVEL_OVERLAP,
-    MAX_PROPOSALS,
-    OUTSIDE,
-    OVERLAP,
-    PATCH_PX,
-    PNET_SCORE,
-    PYRAMID_FACTOR,
-    RNET_SCORE,
-    STEP_PX,
-    SURE_SCORE,
-    TURN_MARGIN,
-    DetectorConfig,
-)
+from data.faces.settings import DetectorConfig
 
 Floats = NDArray[np.float32]
 
@@ -45,7 +31,7 @@ class Face:
 
     Attributes:
       box: x1, y1, x2, y2; within the photo.
-      landmarks: float32, (5, 2), in the order of data.faces.settings.LANDMARKS; may lie outside.
+      landmarks: float32, (5, 2), in the order of DetectorConfig.landmarks; may lie outside.
       score: ONet's probability that this is a face.
     """
 
@@ -90,9 +76,9 @@ class FaceDetector:
     def __init__(self, config: DetectorConfig | None = None) -> None:
         import onnxruntime
 
-        self.config = config = config or DetectorConfig()
+        self.config = config or DetectorConfig()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = config.threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
@@ -122,7 +108,7 @@ class FaceDetector:
         turns, faces = 0, self.detect(small, check=check)
         if retry_rotated is None:
             retry_rotated = self.config.retry_rotated
-        if retry_rotated and _best(faces) < SURE_SCORE:
+        if retry_rotated and _best(faces) < self.config.sure_score:
             # All turns, and the surest face decides: one that lies on its side is now and then
             # found as it is, with a middling score and landmarks that are wrong. The photo as it
             # is goes first: upright faces score nearly as well when they are turned.
@@ -130,7 +116,7 @@ class FaceDetector:
             for n in (1, 2, 3):
                 found[n] = self.detect(np.ascontiguousarray(np.rot90(small, n)), check=check)
             turns = max(found, key=lambda n: _best(found[n]))
-            if _best(found[turns]) <= _best(faces) + TURN_MARGIN:
+            if _best(found[turns]) <= _best(faces) + self.config.turn_margin:
                 turns = 0
             faces = [_turned_back(f, turns, small.shape[:2]) for f in found[turns]]
         sized = tuple(_resized(face, scale, photo.shape[:2]) for face in faces)
@@ -152,7 +138,7 @@ class FaceDetector:
         """Finds faces in a photo as it is: not shrunk, not turned."""
         boxes = self._propose(photo, check)
         check()
-        boxes, _ = self._refine(photo, boxes, "rnet", RNET_SCORE, "union")
+        boxes, _ = self._refine(photo, boxes, "rnet", self.config.rnet_score, "union")
         check()
         min_score = self.config.min_score
         boxes, landmarks = self._refine(photo, _squared(boxes), "onet", min_score, "smaller")
@@ -167,22 +153,24 @@ class FaceDetector:
 
     def _propose(self, photo: NDArray[np.uint8], check: Callable[[], None]) -> Floats:
         """PNet over the pyramid -> square boxes, (n, 5) with the score last."""
-        image = Image.fromarray(photo)
+        config, image = self.config, Image.fromarray(photo)
+        cell_px, most = config.cell_px, config.max_proposals
         proposals = [np.empty((0, 5), np.float32)]
-        for scale in _scales(min(image.size), self.config.min_face_px):
+        for scale in _scales(min(image.size), config):
             check()
             size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
-            if min(size) < CELL_PX:
+            if min(size) < cell_px:
                 continue
             level = np.asarray(image.resize(size, Image.Resampling.BOX))
             face, box = self._sessions["pnet"].run(["face", "box"], {"pixels": level[None]})
-            rows, columns = np.nonzero(face[0] > PNET_SCORE)
-            corner = float(STEP_PX) * np.stack([columns, rows, columns, rows], 1)
-            corner += np.array([0, 0, CELL_PX, CELL_PX])
-            corners = (corner + CELL_PX * box[0][:, rows, columns].T) / scale
+            rows, columns = np.nonzero(face[0] > config.pnet_score)
+            corner = float(config.step_px) * np.stack([columns, rows, columns, rows], 1)
+            corner += np.array([0, 0, cell_px, cell_px])
+            corners = (corner + cell_px * box[0][:, rows, columns].T) / scale
             found = np.column_stack([corners, face[0][rows, columns]]).astype(np.float32)
-            proposals.append(suppress(found, LEVEL_OVERLAP, "union"))
-        return _squared(suppress(np.concatenate(proposals), OVERLAP, "union"))
+            proposals.append(suppress(found, config.level_overlap, "union", most))
+        every = np.concatenate(proposals)
+        return _squared(suppress(every, config.overlap, "union", most))
 
     def _refine(
         self,
@@ -195,7 +183,9 @@ class FaceDetector:
         """RNet or ONet -> surviving boxes (m, 5) and, of ONet, landmarks (m, 10)."""
         if not len(boxes):
             return boxes, np.empty((0, 10), np.float32)
-        patches = _patches(photo, boxes, PATCH_PX[network])
+        config = self.config
+        size_px = config.rnet_px if network == "rnet" else config.onet_px
+        patches = _patches(photo, boxes, size_px, config.outside)
         outputs = ["face", "box", *(["landmarks"] if network == "onet" else [])]
         face, offsets, *rest = self._sessions[network].run(outputs, {"pixels": patches})
         size = boxes[:, 2:4] - boxes[:, :2] + 1  # (n, 2): width, height
@@ -204,7 +194,7 @@ class FaceDetector:
             landmarks = np.repeat(size, 5, 1) * rest[0] + np.repeat(boxes[:, :2], 5, 1) - 1
         refined = np.column_stack([boxes[:, :4] + offsets * np.tile(size, 2), face])
         refined = np.column_stack([refined, landmarks]).astype(np.float32)[face > min_score]
-        kept = suppress(refined, OVERLAP, overlap)
+        kept = suppress(refined, config.overlap, overlap, config.max_proposals)
         return kept[:, :5], kept[:, 5:]
 
 
@@ -212,27 +202,28 @@ def _best(faces: list[Face]) -> float:
     return max((face.score for face in faces), default=0.0)
 
 
-def _scales(shorter_px: int, min_face_px: int) -> list[float]:
+def _scales(shorter_px: int, config: DetectorConfig) -> list[float]:
     """Scales at which a face of min_face_px and larger ones fill PNet's cell."""
-    if shorter_px < CELL_PX:
+    if shorter_px < config.cell_px:
         return []
-    levels = round(-(math.log(shorter_px / CELL_PX) / math.log(PYRAMID_FACTOR) + 1))
-    first = CELL_PX / min_face_px
-    return [first * PYRAMID_FACTOR**level for level in range(levels)]
+    octaves = math.log(shorter_px / config.cell_px) / math.log(config.pyramid_factor)
+    first = config.cell_px / config.min_face_px
+    return [first * config.pyramid_factor**level for level in range(round(-(octaves + 1)))]
 
 
-def suppress(boxes: Floats, threshold: float, overlap: str) -> Floats:
+def suppress(boxes: Floats, threshold: float, overlap: str, most: int) -> Floats:
     """Keeps the best box, drops those that overlap it by more than `threshold`, and so on.
 
     Args:
       boxes: (n, 5 or more): x1, y1, x2, y2, score, ….
       threshold: largest overlap that both survive.
       overlap: "union", intersection over union; or "smaller", over the smaller area.
+      most: boxes that are looked at, the best ones.
 
     Returns:
-      The kept ones, best first; at most MAX_PROPOSALS are looked at.
+      The kept ones, best first.
     """
-    boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")[:MAX_PROPOSALS]]
+    boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")[:most]]
     x1, y1, x2, y2 = boxes[:, :4].T
     area = (x2 - x1) * (y2 - y1)
     w = np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1)
@@ -259,8 +250,8 @@ def _squared(boxes: Floats) -> Floats:
     return squared
 
 
-def _patches(photo: NDArray[np.uint8], boxes: Floats, size_px: int) -> Floats:
-    """Bilinear samples of each box; (n, size_px, size_px, 3), 0-255, mid-grey outside the photo.
+def _patches(photo: NDArray[np.uint8], boxes: Floats, size_px: int, outside: float) -> Floats:
+    """Bilinear samples of each box; (n, size_px, size_px, 3), 0-255, `outside` beyond the photo.
 
     The grid is that of tf.image.crop_and_resize, with which the package cuts: corner to corner,
     in coordinates that are divided by the photo's size and multiplied by its size - 1.
@@ -282,7 +273,7 @@ def _patches(photo: NDArray[np.uint8], boxes: Floats, size_px: int) -> Floats:
     upper = at(top, left) * (1 - fx) + at(top, left + 1) * fx
     lower = at(top + 1, left) * (1 - fx) + at(top + 1, left + 1) * fx
     patches = upper * (1 - fy) + lower * fy
-    return np.where(inside[..., None], patches, np.float32(OUTSIDE)).astype(np.float32)
+    return np.where(inside[..., None], patches, np.float32(outside)).astype(np.float32)
 
 
 def _turned_back(face: Face, quarter_turns: int, shape: tuple[int, ...]) -> Face:

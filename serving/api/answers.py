@@ -6,7 +6,7 @@ In: what analysis.py found. Out: schemas.py's answers, for the routes and for `g
 from __future__ import annotations
 
 from data import contract
-from data.faces.settings import LANDMARKS
+from data.faces.settings import DetectorConfig
 from serving.api import schemas
 from serving.api.analysis import FaceAnswer
 
@@ -25,7 +25,7 @@ def face_answer(
     x1, y1, x2, y2 = (round(v, 2) for v in face.box)
     points = {
         name: schemas.Point(x=round(float(x), 2), y=round(float(y), 2))
-        for name, (x, y) in zip(LANDMARKS, face.landmarks, strict=True)
+        for name, (x, y) in zip(DetectorConfig.landmarks, face.landmarks, strict=True)
     }
     words = said(answer.p_positive, answer.label, answer.uncertain, labels)
     return schemas.FaceAnswer(

@@ -12,7 +12,6 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
-from data.faces.settings import served
 from serving.api import schemas
 from serving.api.errors import ApiError
 from serving.api.routes import active_of, errors, file_of
@@ -53,7 +52,7 @@ async def detector(request: Request) -> schemas.Detector:
         )
         for name, graph in state.graphs.items()
     }
-    return schemas.Detector(networks=files, **served(state.settings.detector))
+    return schemas.Detector(networks=files, settings=state.settings.detector)
 
 
 @router.get(

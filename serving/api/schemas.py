@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data.faces.settings import DetectorConfig
 from data.releases.release import Release
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -180,24 +181,7 @@ class Detector(_Model):
     """What detector and aligner go by: see data/faces/settings.py, where each number is told."""
 
     networks: dict[str, NetworkFile]
-    min_face_px: int = Field(description="Smallest face that is looked for.")
-    min_score: Probability = Field(description="ONet's score below which a face is dropped.")
-    max_pixels: int = Field(description="Larger photos are searched at this size.")
-    retry_rotated: bool = Field(description="Photos without a sure face are turned.")
-    cell_px: int
-    step_px: int
-    pyramid_factor: float
-    patch_px: dict[str, int]
-    outside: float
-    pnet_score: Probability
-    rnet_score: Probability
-    level_overlap: Probability
-    overlap: Probability
-    max_proposals: int
-    sure_score: Probability
-    turn_margin: float
-    landmarks: tuple[str, ...]
-    min_eye_distance_px: float
+    settings: DetectorConfig
 
 
 class Health(_Model):

@@ -107,7 +107,7 @@ def test_noise_is_bounded(detector: FaceDetector) -> None:
 def test_a_dropped_box_drops_no_other() -> None:
     """Greedy: b overlaps a and is dropped; c overlaps b only, and stays."""
     a, b, c = [0, 0, 100, 100, 0.99], [25, 0, 125, 100, 0.98], [50, 0, 150, 100, 0.97]
-    kept = suppress(np.array([c, a, b], np.float32), 0.5, "union")  # a-b and b-c 0.6, a-c 0.33
+    kept = suppress(np.array([c, a, b], np.float32), 0.5, "union", 10)  # a-b and b-c 0.6, a-c 0.33
     assert kept[:, 0].tolist() == [0, 50]
 
 
