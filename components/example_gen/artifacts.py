@@ -6,6 +6,8 @@ A folder with:
 - `manifest.json`: configuration, counts, layout, SHA-256 of the inputs
 - `summary.md`: the same for people
 - `dead_letter.csv`: image_id, where, problem; one line for each image or annotation set aside
+- `partial.csv`: of a partial copy: image_id, problem; one line for each annotation without image
+  and each image without annotation
 """
 
 import json
@@ -20,6 +22,7 @@ MANIFEST_CSV = "manifest.csv"
 MANIFEST_JSON = "manifest.json"
 SUMMARY = "summary.md"
 DEAD_LETTER = "dead_letter.csv"
+PARTIAL = "partial.csv"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
@@ -25,15 +26,15 @@ from tfx.types import Artifact, artifact_utils
 
 from components.example_gen import artifacts
 from components.example_gen.manifest import SetAside, dead_letter, manifest_files
+from components.example_gen.partial import MISSING, UNANNOTATED, NotThere, allowed_sampling
 from components.example_gen.sampling import FaultConfig, Sample, SamplingConfig, draw
 from components.example_gen.shards import ShardTask, plan_shards, save_task, write_shard
 from data import contract
 from data.celeba.copies import Copies, load_copies
 from data.errors import DataError, ImageError
+from data.several import by_problem, some
 
 logger = logging.getLogger("genq.ingest")
-
-_MISSING = "the image is missing"
 
 
 @beam.typehints.with_input_types(beam.Pipeline)
@@ -81,15 +82,27 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         )
         logger.info("%s: %s, %d annotated images", copies.root, copies.name, len(copies.index))
         writer = _Writer(self, examples.uri, manifest.uri, int(exec_properties["shards"]), label)
+        place, not_there = located(copies)
+        if faults.partial:
+            logger.info("%s. %s/%s lists the others.", not_there, manifest.uri, artifacts.PARTIAL)
+            sampling, note = allowed_sampling(copies.index, sampling, place >= 0)
+            if note:
+                logger.warning("%s", note)
         try:
-            sample, set_aside = writer.write(copies, sampling, faults)
+            sample, set_aside = writer.write(copies, place, not_there, sampling, faults)
         except BaseException:
             # Nothing half-written may be taken for good.
             writer.clear()
             raise
         for note in sample.smaller:
             logger.warning("Fewer than asked for: %s", note)
-        texts = manifest_files(copies, sample, sampling, label, set_aside)
+        for line in by_problem((item.image_id, item.problem) for item in set_aside):
+            logger.warning(
+                "Set aside: %s. All are in %s/%s", line, manifest.uri, artifacts.DEAD_LETTER
+            )
+        texts = manifest_files(
+            copies, sample, sampling, label, set_aside, not_there if faults.partial else None
+        )
         for name, text in texts.items():
             _write_text(f"{manifest.uri}/{name}", text)
         examples.split_names = artifact_utils.encode_split_names(list(sample.rows))
@@ -129,26 +142,20 @@ class _Writer:
     def write(
         self,
         copies: Copies,
+        place: NDArray[np.int64],
+        not_there: NotThere,
         sampling: SamplingConfig,
         faults: FaultConfig,
     ) -> tuple[Sample, list[SetAside]]:
         """Returns what was written and what was set aside."""
         index = copies.index
-        place, unannotated = copies.locate()
-        bad_lines = {f.image_id for f in index.faults}  # their images are not strangers
-        set_aside = [
-            SetAside(index.ids[i].decode(), copies.listings[copies.source[i]].path, _MISSING)
-            for i in np.flatnonzero(place < 0)
-        ] + [
-            SetAside(i.decode(), attributes, "the image has no annotation")
-            for i, attributes in unannotated
-            if i.decode() not in bad_lines
-        ]
-        limit = int(faults.max_bad_image_fraction * len(index))
+        set_aside = [] if faults.partial else _as_set_aside(copies, place, not_there)
+        images = not_there.there if faults.partial else len(index)
+        limit = int(faults.max_bad_image_fraction * images)
         lines = [SetAside(f.image_id, f"{f.file}:{f.line}", f.problem) for f in index.faults]
         usable = place >= 0
         while True:
-            self._check_limit(set_aside, limit, len(index))
+            self._check_limit(set_aside, limit, images, not_there)
             self.clear()
             sample = draw(index, sampling, usable)
             fileio.makedirs(self._reports_uri)
@@ -173,8 +180,6 @@ class _Writer:
             set_aside += bad
             usable &= ~np.isin(index.ids, np.array([b.image_id for b in bad], "S"))
         fileio.rmtree(self._reports_uri)
-        for item in [*lines, *set_aside]:
-            logger.warning("Set aside: %s %s: %s", item.where, item.image_id, item.problem)
         return sample, [*lines, *set_aside]
 
     def _read_reports(self, tasks: Sequence[ShardTask]) -> list[SetAside]:
@@ -193,20 +198,58 @@ class _Writer:
                 bad[image_id] = SetAside(image_id, task.images, problem)
         return list(bad.values())
 
-    def _check_limit(self, set_aside: Sequence[SetAside], limit: int, images: int) -> None:
+    def _check_limit(
+        self, set_aside: Sequence[SetAside], limit: int, images: int, not_there: NotThere
+    ) -> None:
         """Raises ImageError if more images are set aside than allowed."""
         if len(set_aside) <= limit:
             return
-        path = f"{self._manifest_uri}/{artifacts.DEAD_LETTER}"
+        # Beside the artifact's folder: TFX removes that when an executor fails.
+        path = f"{self._manifest_uri}.{artifacts.DEAD_LETTER}"
         _write_text(path, dead_letter(set_aside))
-        shown = "\n".join(f"  {s.where}: {s.image_id}: {s.problem}" for s in set_aside[:5])
-        more = f"\n  and {len(set_aside) - 5} more" if len(set_aside) > 5 else ""
-        raise ImageError(
-            f"{len(set_aside)} of {images} images cannot be used; at most {limit} may be set "
-            f"aside.\n{shown}{more}",
+        places = some(list(dict.fromkeys(s.where for s in set_aside)))
+        kinds = "\n".join(f"  {k}" for k in by_problem((s.image_id, s.problem) for s in set_aside))
+        remedy = (
             "Mend or fetch them again, or raise data.faults.max_bad_image_fraction (now "
-            f"{limit / images:.4g} of the images).",
+            f"{limit / images:.4g} of the images)."
         )
+        if not_there.missing or not_there.unannotated:
+            remedy = (
+                f"If this copy is partial on purpose, train on the {not_there.there:,} images that "
+                f"are there: --partial (data.faults.partial=true). {remedy}"
+            )
+        raise ImageError(
+            f"{places}: {len(set_aside):,} of {images:,} images cannot be used; at most {limit:,} "
+            f"may be set aside. All are in {path}.\n{kinds}",
+            remedy,
+        )
+
+
+def located(copies: Copies) -> tuple[NDArray[np.int64], NotThere]:
+    """Returns where each annotation's image is, -1 for nowhere, (n,); and what is not there."""
+    index = copies.index
+    place, unannotated = copies.locate()
+    bad_lines = {f.image_id for f in index.faults}  # their images have an annotation, a bad one
+    names = tuple(name for i, _ in unannotated if (name := i.decode()) not in bad_lines)
+    missing = tuple(i.decode() for i in index.ids[place < 0].tolist())
+    return place, NotThere(len(index), missing, names)
+
+
+def _as_set_aside(copies: Copies, place: NDArray[np.int64], not_there: NotThere) -> list[SetAside]:
+    folders = [listing.path for listing in copies.listings]
+    sources = copies.source[place < 0].tolist()
+    result = [
+        SetAside(name, folders[source], MISSING)
+        for name, source in zip(not_there.missing, sources, strict=True)
+    ]
+    tables = [
+        (prefix.decode(), layout.attributes)
+        for prefix, layout in zip(copies.prefixes, copies.layouts, strict=True)
+    ]
+    return result + [
+        SetAside(name, next(t for p, t in tables if name.startswith(p)), UNANNOTATED)
+        for name in not_there.unannotated
+    ]
 
 
 def _write_text(path: str, text: str) -> None:

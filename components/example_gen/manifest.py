@@ -16,10 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.example_gen import artifacts
+from components.example_gen.partial import NotThere
 from components.example_gen.sampling import Sample, SamplingConfig, group_codes, group_names
 from data import contract
 from data.celeba.copies import Copies
 from data.celeba.index import Index
+from data.several import by_problem
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class SetAside:
 
 def dead_letter(set_aside: Sequence[SetAside]) -> str:
     """Returns the dead-letter file."""
-    return _csv(("image_id", "where", "problem"), [dataclasses.astuple(s) for s in set_aside])
+    # Not dataclasses.astuple, which copies deeply: seconds for a copy that lacks most images.
+    rows = [(s.image_id, s.where, s.problem) for s in set_aside]
+    return _csv(("image_id", "where", "problem"), rows)
 
 
 def manifest_files(
@@ -48,8 +52,18 @@ def manifest_files(
     config: SamplingConfig,
     label: contract.Label,
     set_aside: Sequence[SetAside],
+    not_there: NotThere | None = None,
 ) -> dict[str, str]:
-    """Returns file name -> text; the same bytes for the same sample on any machine."""
+    """Returns file name -> text; the same bytes for the same sample on any machine.
+
+    Args:
+      copies: the data set.
+      sample: what was drawn of it.
+      config: how.
+      label: what is learnt.
+      set_aside: images and annotations that could not be used.
+      not_there: of a partial copy, what is missing; None otherwise.
+    """
     index = copies.index
     values = index.attribute(label.attribute)
     identity = index.identity
@@ -81,18 +95,22 @@ def manifest_files(
         },
         "smaller_than_asked": sample.smaller,
         "set_aside": len(set_aside),
+        "partial": None
+        if not_there is None
+        else {"there": not_there.there, "unannotated": len(not_there.unannotated)},
         "sha256": {
             **{path.removeprefix(root): digest for path, digest in index.sha256.items()},
             "image names, sorted, one a line": listed,
             artifacts.MANIFEST_CSV: hashlib.sha256(table.encode()).hexdigest(),
         },
     }
-    return {
+    texts = {
         artifacts.MANIFEST_CSV: table,
         artifacts.MANIFEST_JSON: json.dumps(content, indent=2, sort_keys=True) + "\n",
-        artifacts.SUMMARY: _summary(content, counts, config, set_aside),
+        artifacts.SUMMARY: _summary(content, counts, config, set_aside, not_there),
         artifacts.DEAD_LETTER: dead_letter(set_aside),
     }
+    return texts if not_there is None else {**texts, artifacts.PARTIAL: not_there.csv()}
 
 
 def _counts(index: Index, sample: Sample, by: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -110,6 +128,7 @@ def _summary(
     counts: dict[str, dict[str, int]],
     config: SamplingConfig,
     set_aside: Sequence[SetAside],
+    not_there: NotThere | None,
 ) -> str:
     groups = list(next(iter(counts.values())))
     balanced = ", ".join(config.balance_by) or "nothing (natural distribution)"
@@ -127,8 +146,9 @@ def _summary(
         ),
         "",
         *(f"Fewer than asked for: {note}." for note in _strings(content["smaller_than_asked"])),
+        *([] if not_there is None else [f"{not_there} (see {artifacts.PARTIAL})."]),
         f"Set aside: {len(set_aside)}" + (f" (see {artifacts.DEAD_LETTER})." if set_aside else "."),
-        *(f"- {s.image_id}: {s.problem}" for s in set_aside[:10]),
+        *(f"- {line}" for line in by_problem((s.image_id, s.problem) for s in set_aside)),
     ]
     return "\n".join(lines) + "\n"
 

@@ -117,10 +117,15 @@ class FaultConfig:
       max_bad_annotations: lines of annotation files that may be set aside; default none.
       max_bad_image_fraction: share of the images that may be set aside: missing, damaged, of the
         wrong kind, or without annotation. They are listed in the dead-letter file.
+      partial: the copy holds some of the annotated images only, which is no fault: the sample is
+        drawn from those that are there, and smaller where they are too few; the others are listed
+        in partial.csv. Where the official partition leaves a split without images of a class,
+        people are divided anew by `identity_hash`.
     """
 
     max_bad_annotations: int = 0
     max_bad_image_fraction: float = 0.001
+    partial: bool = False
 
     def __post_init__(self) -> None:
         """Raises ConfigError with the bad value and what is accepted."""

@@ -33,6 +33,7 @@ from data import contract
 from data.celeba.images import ZipEntries, list_images, locate, read_images
 from data.celeba.index import Index, load_index
 from data.errors import ImageError
+from data.several import SHOWN, some
 
 NEAR_BITS: Final = 3
 """Four bands of 16 bits: two hashes that differ in at most 3 bits agree in one band at least."""
@@ -76,6 +77,7 @@ class Audit:
     near: tuple[tuple[str, str], ...]
     split_of: dict[str, str]
     contradictions: tuple[Contradiction, ...]
+    missing: tuple[str, ...]
     unreadable: tuple[str, ...]
     label: contract.Label
 
@@ -156,14 +158,14 @@ def audit(
             if i in named
         }
     )
-    bad = set(index.ids.tolist()) - set(sound.ids.tolist())
     label = label or contract.Label()
     return Audit(
         exact,
         pairs,
         split_of,
         contradictions(index, label.attribute),
-        tuple(sorted(i.decode() for i in bad)),
+        tuple(i.decode() for i in index.ids[place < 0].tolist()),
+        tuple(sorted(i.decode() for i in index.ids[rows[~good]].tolist())),
         label,
     )
 
@@ -247,8 +249,8 @@ def leave_out_yaml(ids: Sequence[str]) -> str:
     return yaml.safe_dump({"sampling": {"leave_out": list(ids)}}, default_flow_style=False)
 
 
-def render(found: Audit, console: Console, *, shown: int = 10) -> None:
-    """Prints the audit; `shown` examples of each kind."""
+def render(found: Audit, console: Console, *, shown: int = SHOWN) -> None:
+    """Prints the audit: of each kind a count and `shown` examples."""
     console.print(
         f"Exact duplicates: {len(found.exact)} groups, {len(found.exact_across_splits)} of them "
         "across splits"
@@ -268,7 +270,20 @@ def render(found: Audit, console: Console, *, shown: int = 10) -> None:
             f"doubtful: {', '.join(c.minority[:5])}",
             soft_wrap=True,
         )
-    console.print(f"Unreadable images: {len(found.unreadable)}")
+    if found.missing:
+        console.print(
+            f"Annotated images that are not there: {len(found.missing):,}: "
+            f"{some(found.missing, shown)}",
+            soft_wrap=True,
+        )
+    console.print(f"Unreadable images: {len(found.unreadable):,}")
+    if found.unreadable:
+        console.print(f"  {some(found.unreadable, shown)}", soft_wrap=True)
+    console.print(
+        "To list all: --leave-out FILE (what to leave out), and "
+        "`genq data inspect --check-images --problems FILE`.",
+        soft_wrap=True,
+    )
 
 
 def _with_split(image_id: str, found: Audit) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -19,6 +20,7 @@ from data.celeba.images import Listing, check_jpeg, list_images, locate, read_im
 from data.celeba.index import Index, index_of
 from data.celeba.layouts import find_layout
 from data.errors import DataError, ImageError
+from data.several import SHOWN, alike
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Inspection:
       missing_parts: optional files that the copy lacks.
       duplicates: groups of images with the same bytes; None unless images were read.
       problems: one sentence each; empty when all is well.
+      missing, unannotated: annotated images that are not there, and images without annotation.
     """
 
     root: str
@@ -48,6 +51,14 @@ class Inspection:
     missing_parts: tuple[str, ...]
     duplicates: tuple[tuple[str, ...], ...] | None
     problems: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    unannotated: tuple[str, ...] = ()
+
+    def listing(self) -> str:
+        """Returns all there is to list, one a line."""
+        lines = [*self.problems, *(f"{name}: the image is missing" for name in self.missing)]
+        lines += [f"{name}: the image has no annotation" for name in self.unannotated]
+        return "".join(f"{line}\n" for line in lines)
 
 
 def inspect(
@@ -76,13 +87,14 @@ def inspect(
     problems = [str(f) for f in index.faults]
     if len(missing):
         problems.append(
-            f"{layout.images}: {len(missing)} annotated images are missing, e.g. "
-            f"{missing[0].decode()}."
+            f"{layout.images}: {len(missing):,} annotated images are missing, e.g. "
+            f"{', '.join(i.decode() for i in missing[:SHOWN].tolist())}. Where that is on purpose: "
+            "`genq run --partial`."
         )
     if unannotated:
         problems.append(
-            f"{layout.attributes}: {len(unannotated)} images have no annotation, e.g. "
-            f"{unannotated[0].decode()}."
+            f"{layout.attributes}: {len(unannotated):,} images have no annotation, e.g. "
+            f"{', '.join(i.decode() for i in unannotated[:SHOWN])}."
         )
     problems += _shared_identities(index)
     duplicates = None
@@ -108,6 +120,8 @@ def inspect(
         missing_parts=layout.missing_parts,
         duplicates=duplicates,
         problems=tuple(problems),
+        missing=tuple(i.decode() for i in missing.tolist()),
+        unannotated=tuple(name.decode() for name in unannotated),
     )
 
 
@@ -156,8 +170,8 @@ def _read_all(listing: Listing) -> tuple[list[str], tuple[tuple[str, ...], ...]]
     return problems, exact_groups(sound, digests)
 
 
-def render(inspection: Inspection, console: Console) -> None:
-    """Prints the inspection."""
+def render(inspection: Inspection, console: Console, *, listed: Path | None = None) -> None:
+    """Prints the inspection; `listed` is a file that holds all problems."""
     people = "unknown" if inspection.identities is None else f"{inspection.identities:,}"
     console.print(f"[bold]{escape(inspection.root)}[/bold]: {inspection.layout}", soft_wrap=True)
     console.print(
@@ -189,8 +203,14 @@ def render(inspection: Inspection, console: Console) -> None:
     if not inspection.problems:
         console.print("[green]No problems found.[/green]")
         return
-    console.print(f"[bold red]{len(inspection.problems)} problems:[/bold red]")
-    for problem in inspection.problems[:20]:
-        console.print(f"  {escape(problem)}", soft_wrap=True)
-    if len(inspection.problems) > 20:
-        console.print(f"  and {len(inspection.problems) - 20} more")
+    console.print(f"[bold red]{len(inspection.problems):,} problems:[/bold red]")
+    kinds = alike(inspection.problems)
+    for group in kinds:
+        for problem in group[:SHOWN]:
+            console.print(f"  {escape(problem)}", soft_wrap=True)
+        if len(group) > SHOWN:
+            console.print(f"  and {len(group) - SHOWN:,} more of this kind")
+    if listed is not None:
+        console.print(f"All are in {escape(str(listed))}.", soft_wrap=True)
+    elif max(len(g) for g in (*kinds, inspection.missing, inspection.unannotated)) > SHOWN:
+        console.print("To list all of them: --problems FILE.")

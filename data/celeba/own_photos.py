@@ -24,6 +24,7 @@ from data.celeba.images import check_jpeg
 from data.errors import AnnotationError, DataError, ImageError
 from data.faces.crops import detector_crop
 from data.faces.detector import FaceDetector
+from data.several import by_problem, some
 
 PARTITION: Final = "partition"
 IDENTITY: Final = "identity"
@@ -69,6 +70,7 @@ def import_photos(
     root: Path,
     *,
     aligned: bool = False,
+    partial: bool = False,
     on_photo: Callable[[], None] = lambda: None,
 ) -> Imported:
     """Makes the folder.
@@ -79,28 +81,30 @@ def import_photos(
         optionally identity (a number) and partition (train, val, test).
       root: for the copy; must be empty or absent.
       aligned: they are 178x218 crops as CelebA's already: taken as they are.
-      on_photo: called after each photo.
+      partial: leave out lines whose photo is not there; otherwise they are an error.
+      on_photo: called after each photo that is there.
 
     Raises:
       AnnotationError: names the line and field of the CSV that is wrong.
       DataError: if `root` holds something, or no face was found at all.
-      ImageError: if a photo that the CSV names is not there.
+      ImageError: if photos that the CSV names are not there.
     """
     if root.exists() and any(root.iterdir()):
         raise DataError(f"{root} is not empty.", "Name a new folder; nothing is written over.")
     rows = read_csv(labels)
-    for row in rows:
-        if not (photos / row.name).is_file():
-            raise ImageError(
-                f"{labels} names {row.name}, and {photos / row.name} is not there.",
-                "Take the line out, or give the folder that holds the photo.",
-            )
+    left_out = [(r.name, "the photo is missing") for r in rows if not (photos / r.name).is_file()]
+    missing = {name for name, _ in left_out}
+    if missing and not (partial and len(missing) < len(rows)):
+        raise ImageError(
+            f"{labels} names {len(rows):,} photos, and {len(missing):,} of them are not in "
+            f"{photos}: {some([name for name, _ in left_out])}.",
+            "Give the folder that holds them, or leave their lines out: --partial.",
+        )
     detector = None if aligned else FaceDetector()
     images = root / "Img" / layouts.IMAGES
     images.mkdir(parents=True)
     kept: list[tuple[str, Row]] = []
-    left_out: list[tuple[str, str]] = []
-    for row in rows:
+    for row in [row for row in rows if row.name not in missing]:
         try:
             content = _face((photos / row.name).read_bytes(), detector)
         except ImageError as error:
@@ -114,8 +118,8 @@ def import_photos(
     if not kept:
         shutil.rmtree(root)
         raise DataError(
-            f"{photos}: not one of {len(rows)} photos shows a face that can be used: "
-            f"{left_out[0][0]}: {left_out[0][1]}",
+            f"{photos}: not one of {len(rows) - len(missing):,} photos shows a face that can be "
+            "used.\n" + "\n".join(by_problem(left_out)),
             "Give photos in which a face is at least 20 pixels wide, or --aligned for crops.",
         )
     _write_annotations(root, kept)

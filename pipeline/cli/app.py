@@ -74,6 +74,14 @@ def run(
             help="Where a class has too few, take what there is (sampling.allow_smaller).",
         ),
     ] = False,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial",
+            help="The copy holds some of the annotated images only: train on those that are there "
+            "(data.faults.partial).",
+        ),
+    ] = False,
     accept_anomaly: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,6 +109,7 @@ def run(
         "data.root": data and json.dumps(str(data)),
         "workdir": workdir and json.dumps(str(workdir)),
         "sampling.allow_smaller": allow_smaller and "true",
+        "data.faults.partial": partial and "true",
         "data.accept_anomalies": accept_anomaly and json.dumps(accept_anomaly),
         "release.require_approval": require_approval and "true",
     }

@@ -81,6 +81,9 @@ def inspect(
         bool, typer.Option("--check-images", help="Read every image and check that it is sound.")
     ] = False,
     attribute: Attribute = contract.MALE,
+    problems: Annotated[
+        Path | None, typer.Option(help="Write all problems to this file, one a line.")
+    ] = None,
 ) -> None:
     """Tell what a copy of CelebA holds, and what is wrong with it."""
     from rich.console import Console
@@ -89,7 +92,9 @@ def inspect(
     from data.celeba.inspect import render
 
     inspection = look(_newest(root), check_images=check_images, label=contract.Label(attribute))
-    render(inspection, Console())
+    if problems is not None:
+        problems.write_text(inspection.listing())
+    render(inspection, Console(), listed=problems)
     if inspection.problems:
         raise typer.Exit(code=3)
 
@@ -136,24 +141,32 @@ def import_(
     aligned: Annotated[
         bool, typer.Option("--aligned", help="They are crops as CelebA's already: find no faces.")
     ] = False,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="Leave out lines of the CSV whose photo is not there."),
+    ] = False,
 ) -> None:
     """Make a data set of your own photos: faces are found, turned upright and cut out."""
     from rich.console import Console
     from rich.progress import Progress
 
     from data.celeba.own_photos import LEFT_OUT, import_photos
+    from data.several import by_problem
 
     console = Console()
     with Progress(console=console) as progress:
         task = progress.add_task("Finding faces", total=None)
         made = import_photos(
-            photos, labels, root, aligned=aligned, on_photo=lambda: progress.advance(task)
+            *(photos, labels, root),
+            aligned=aligned,
+            partial=partial,
+            on_photo=lambda: progress.advance(task),
         )
     console.print(f"{root}: {made.images} faces.", soft_wrap=True)
-    for photo, why in made.left_out[:10]:
-        console.print(f"  left out: {photo}: {why}", soft_wrap=True, markup=False)
+    for line in by_problem(made.left_out):
+        console.print(f"  left out: {line}", soft_wrap=True, markup=False)
     if made.left_out:
-        console.print(f"All {len(made.left_out)} are in {root / LEFT_OUT}.", soft_wrap=True)
+        console.print(f"All {len(made.left_out):,} are in {root / LEFT_OUT}.", soft_wrap=True)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from tfx.components.evaluator import constants as evaluator_constants
 from components.evaluation.slices import OVERALL, slice_name
 from components.evaluation.tfma_results import validation_failures
 from components.evaluation_report.artifacts import REPORT
-from components.example_gen.artifacts import DEAD_LETTER, MANIFEST_JSON
+from components.example_gen.artifacts import DEAD_LETTER, MANIFEST_JSON, PARTIAL
 from components.fairness_gate import VERDICT
 from pipeline.eval_config import CANDIDATE
 
@@ -101,6 +101,11 @@ def describe_data(manifest: Path) -> str:
     content = json.loads((manifest / MANIFEST_JSON).read_text())
     sizes = ", ".join(f"{split} {sum(by.values()):,}" for split, by in content["counts"].items())
     line = f"{content['layout']}; {content['annotated_images']:,} annotated images; drew {sizes}"
+    if partial := content.get("partial"):
+        line += (
+            f"; a partial copy, of which {partial['there']:,} images are there "
+            f"({manifest / PARTIAL} lists the others)"
+        )
     if content["set_aside"]:
         line += f"; set aside {content['set_aside']} (listed in {manifest / DEAD_LETTER})"
     return line

@@ -158,6 +158,7 @@ def test_few_bad_images_are_set_aside_and_the_rest_stays_balanced(celeba_tree, t
     assert set(listed) == set(victims[:3])
     assert "0 bytes" in listed[victims[0]] and "missing" in listed[victims[1]]
     assert all(v in caplog.text for v in victims[:3])
+    assert str(tmp_path / "after/manifest/dead_letter.csv") in caplog.text
     rows = manifest_rows(tmp_path / "after")
     assert not set(victims[:3]) & {r["image_id"] for r in rows}
     for split in contract.SPLITS:
@@ -171,7 +172,7 @@ def test_few_bad_images_are_set_aside_and_the_rest_stays_balanced(celeba_tree, t
         (lambda f: f.unlink(), "the image is missing"),
         (lambda f: f.write_bytes(f.read_bytes()[:500]), "cut off after 500 bytes"),
         (lambda f: f.write_bytes(b""), "empty"),
-        (lambda f: f.with_name("x.jpg").write_bytes(b""), "x.jpg: the image has no annotation"),
+        (lambda f: f.with_name("x.jpg").write_bytes(b""), "the image has no annotation: x.jpg"),
     ],
 )
 def test_a_bad_image_above_the_limit_stops_the_run(celeba_tree, tmp_path, damage, message):
@@ -186,7 +187,79 @@ def test_a_bad_image_above_the_limit_stops_the_run(celeba_tree, tmp_path, damage
     assert not list((tmp_path / "after").glob("examples/Split-*"))
     if "annotation" not in message:
         assert victim in error.value.problem
-    assert "image_id" in (tmp_path / "after/manifest/dead_letter.csv").read_text()
+    assert "image_id" in (tmp_path / "after/manifest.dead_letter.csv").read_text()
+
+
+def remove_images(data, keep):
+    """Leaves the images for which `keep` says so, by number from 1; returns how many went."""
+    files = sorted((data / "Img/img_align_celeba").iterdir())
+    gone = [file for number, file in enumerate(files, start=1) if not keep(number)]
+    for file in gone:
+        file.unlink()
+    return len(gone)
+
+
+def test_a_partial_copy_is_refused_in_a_few_lines_that_name_the_flag(celeba_tree, tmp_path):
+    data = celeba_tree(tmp_path / "data", images=600)
+    gone = remove_images(data, lambda number: number % 4 == 0)
+    with pytest.raises(ImageError) as error:
+        run(data, tmp_path / "out")
+    assert f"{gone} of 600 images cannot be used" in error.value.problem
+    assert len(error.value.problem.splitlines()) == 2
+    assert error.value.problem.count(".jpg") == 5
+    # Not in the artifact's folder, which TFX removes.
+    listed = tmp_path / "out/manifest.dead_letter.csv"
+    assert str(listed) in error.value.problem
+    assert len(listed.read_text().splitlines()) == gone + 1
+    assert "--partial" in error.value.remedy and "150 images that are there" in error.value.remedy
+
+
+def test_a_partial_copy_trains_on_what_is_there(celeba_tree, tmp_path, caplog):
+    """One sentence with the counts, all names in a file, balance kept; no other line."""
+    data = celeba_tree(tmp_path / "data", images=600)
+    gone = remove_images(data, lambda number: number % 2)
+    with caplog.at_level(logging.INFO, "genq.ingest"):
+        run(data, tmp_path, SamplingConfig(total=5000), FaultConfig(partial=True))
+    told = [r.getMessage() for r in caplog.records if r.name == "genq.ingest"]
+    [sentence] = [line for line in told if "Partial copy" in line]
+    assert "300 of 600 annotated images are there" in sentence
+    listed = (tmp_path / "manifest/partial.csv").read_text().splitlines()
+    assert len(listed) == gone + 1 and listed[1] == "000002.jpg,the image is missing"
+    assert sum("Fewer than asked for" in line for line in told) == 3 and len(told) == 5
+    rows = manifest_rows(tmp_path)
+    assert all(int(r["image_id"][:6]) % 2 for r in rows)
+    content = json.loads((tmp_path / "manifest/manifest.json").read_text())
+    assert content["partial"] == {"there": 300, "unannotated": 0} and content["set_aside"] == 0
+    for split in contract.SPLITS:
+        labels = Counter(r["label"] for r in rows if r["split"] == split)
+        assert labels["0"] == labels["1"] > 0
+
+
+def test_a_partial_copy_without_official_test_images_divides_people_anew(
+    celeba_tree, tmp_path, caplog
+):
+    """The first images of CelebA are all of its training partition."""
+    data = celeba_tree(tmp_path / "data", images=600)
+    _, index = load_index(str(data))
+    remove_images(data, lambda number: index.partition[number - 1] == 0)
+    with caplog.at_level(logging.WARNING, "genq.ingest"):
+        run(data, tmp_path, None, FaultConfig(partial=True))
+    assert "val and test have no images of some class" in caplog.text
+    assert "identity_hash" in caplog.text
+    people = {s: set() for s in contract.SPLITS}
+    for row in manifest_rows(tmp_path):
+        people[row["split"]].add(row["identity"])
+    assert all(people.values()) and not people["train"] & people["test"]
+
+
+def test_damaged_images_of_a_partial_copy_count_against_those_that_are_there(celeba_tree, tmp_path):
+    """What is missing uses up nothing of the limit, and adds nothing to it."""
+    data = celeba_tree(tmp_path / "data", images=600)
+    remove_images(data, lambda number: number % 2)
+    for file in (data / "Img/img_align_celeba").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(ImageError, match="of 300 images cannot be used; at most 15 may"):
+        run(data, tmp_path, None, FaultConfig(max_bad_image_fraction=0.05, partial=True))
 
 
 def test_full_disk_leaves_nothing_that_looks_good(celeba_tree, tmp_path):
@@ -314,5 +387,7 @@ def test_a_missing_image_of_a_window_is_named_with_its_span(celeba_tree, tmp_pat
     context = Executor.Context(
         beam_pipeline_args=[RUNNER, f"--setup_file={SETUP}"], tmp_dir=str(tmp_path / "tmp")
     )
-    with pytest.raises(ImageError, match=r"span-0001/Img/img_align_celeba: span-0001/000007.jpg"):
+    with pytest.raises(
+        ImageError, match=r"span-0001/Img/img_align_celeba: 1 of 120 .*\n.*: span-0001/000007.jpg"
+    ):
         Executor(context).Do({}, {"examples": [examples], "manifest": [manifest]}, properties)

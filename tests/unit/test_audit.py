@@ -96,3 +96,19 @@ def test_planted_duplicates_are_found_and_left_out(celeba_tree, tmp_path, images
     console = Console(file=io.StringIO(), width=120)
     render(found, console)
     assert f"{in_split[0][0]} (train)" in console.file.getvalue()
+
+
+def test_missing_and_damaged_images_are_told_apart(celeba_tree, tmp_path):
+    """A count and five examples of each."""
+    root = celeba_tree(tmp_path)
+    folder = root / "Img/img_align_celeba"
+    for number in range(1, 21):
+        (folder / f"{number:06d}.jpg").unlink()
+    (folder / "000021.jpg").write_bytes(b"")
+    found = audit(str(root))
+    assert len(found.missing) == 20 and found.unreadable == ("000021.jpg",)
+    console = Console(file=io.StringIO(), width=200)
+    render(found, console)
+    shown = console.file.getvalue()
+    assert "000005.jpg and 15 more" in shown and "000006.jpg" not in shown
+    assert "Unreadable images: 1\n  000021.jpg" in shown

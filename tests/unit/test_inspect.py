@@ -69,3 +69,24 @@ def test_command_line_exits_with_3_on_problems(celeba_tree, tmp_path, damage):
     result = CliRunner().invoke(app, ["inspect", str(root)])
     assert result.exit_code == (3 if damage else 0)
     assert "120 annotated images" in result.stdout
+
+
+def test_many_problems_are_a_count_and_five_examples(celeba_tree, tmp_path):
+    """And a file with all of them, for who asks."""
+    root = celeba_tree(tmp_path / "data")
+    folder = root / "Img/img_align_celeba"
+    for number in range(1, 31):
+        (folder / f"{number:06d}.jpg").unlink()
+    for number in range(31, 51):
+        (folder / f"{number:06d}.jpg").write_bytes(b"")
+    listed = tmp_path / "all.txt"
+    arguments = ["inspect", str(root), "--check-images"]
+    shown = CliRunner().invoke(app, arguments).stdout
+    assert "30 annotated images are missing" in shown and "--partial" in shown
+    assert "and 15 more of this kind" in shown and "--problems FILE" in shown
+    assert shown.count(".jpg") < 20
+    result = CliRunner().invoke(app, [*arguments, "--problems", str(listed)])
+    assert str(listed) in result.stdout.replace("\n", "")
+    lines = listed.read_text().splitlines()
+    assert sum(line.endswith("the image is missing") for line in lines) == 30
+    assert sum("the file is empty" in line for line in lines) == 20

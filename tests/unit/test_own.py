@@ -119,6 +119,25 @@ def test_bad_photos_and_places_are_refused_before_anything_is_written(
         import_photos(photos, table, photos)
 
 
+def test_photos_that_are_not_there_are_left_out_where_that_is_asked_for(
+    tmp_path: Path, photos: Path
+) -> None:
+    """Without --partial: one message with the count, five names and the flag."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (178, 218), "tan").save(buffer, "JPEG")
+    (photos / "crop.jpg").write_bytes(buffer.getvalue())
+    lines = "".join(f"absent{n}.jpg,1\n" for n in range(20))
+    table = labels(tmp_path, f"image_id,Smiling\ncrop.jpg,0\n{lines}")
+    with pytest.raises(ImageError, match="21 photos, and 20 of them") as error:
+        import_photos(photos, table, tmp_path / "own", aligned=True)
+    assert error.value.problem.count("absent") == 5 and "--partial" in error.value.remedy
+    arguments = ["data", "import", str(photos), str(table), str(tmp_path / "own")]
+    done = CliRunner().invoke(app, [*arguments, "--aligned", "--partial"])
+    assert done.exit_code == 0, done.output
+    assert "20 x the photo is missing" in done.output and done.output.count("absent") == 5
+    assert len((tmp_path / "own/left_out.csv").read_text().splitlines()) == 21
+
+
 def test_aligned_crops_are_taken_as_they_are(tmp_path: Path, photos: Path) -> None:
     """Byte for byte; another size is left out and named."""
     buffer = io.BytesIO()
