@@ -1,11 +1,12 @@
 """Intervals of AUC, average precision and calibration error, by one vectorised bootstrap.
 
-In: scores and labels. Out: Interval. NumPy only.
+In: scores, labels, and whose images they are. Out: Interval. NumPy and SciPy.
 
 Poisson bootstrap (Chamandy et al. 2012, "Estimating uncertainty for massive data streams"): each
-replicate gives each example a weight drawn from Poisson(1), the limit of resampling with
-replacement. All replicates are one matrix of weights, so a metric is a few matrix operations. The
-same weights serve every slice and both models: differences are paired.
+replicate gives each person a weight drawn from Poisson(1), the limit of resampling with
+replacement, and all images of that person have it (clusters.py says why, and what is done where
+identities are missing). All replicates are one matrix of weights, so a metric is a few matrix
+operations. The same weights serve every slice and both models: differences are paired.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from components.evaluation.intervals import Floats, Interval, wilson
+from components.evaluation.clusters import People, student
+from components.evaluation.intervals import Floats, Interval, critical, wilson
 
 Weights = NDArray[np.float32]
 
@@ -29,17 +31,23 @@ CALIBRATION_BINS: Final = 15
 class Replicates:
     """The weights of all replicates, in blocks of (examples, replicates).
 
-    An example's weights lie side by side, so that choosing examples copies whole rows.
+    A person's weights lie side by side, so that choosing examples copies whole rows.
+
+    Args:
+      whose: the examples' people.
+      replicates: how many.
+      seed: of the draws.
     """
 
-    def __init__(self, examples: int, replicates: int, seed: int) -> None:
+    def __init__(self, whose: People, replicates: int, seed: int) -> None:
         self.count = replicates
-        self.examples = examples
+        self.whose = whose
+        self.examples = len(whose.codes)
         rng = np.random.default_rng(seed)
-        step = max(8, _BLOCK // max(1, examples))
+        step = max(8, _BLOCK // max(1, self.examples))
         self._blocks = []
         for start in range(0, replicates, step):
-            shape = (examples, min(step, replicates - start))
+            shape = (whose.count, min(step, replicates - start))
             # Inverse of Poisson(1)'s distribution function, from 16 random bits: three times as
             # fast as rng.poisson, and off by at most 2**-16.
             self._blocks.append(_POISSON[rng.integers(0, 2**16, shape, dtype=np.uint16)])
@@ -47,8 +55,9 @@ class Replicates:
     def blocks(self, examples: NDArray[np.int64] | None = None) -> Iterator[tuple[slice, Weights]]:
         """Yields (which replicates, weights) of the chosen examples; float32, (n, replicates)."""
         start = 0
+        rows = self.whose.codes if examples is None else self.whose.codes[examples]
         for block in self._blocks:
-            chosen = block if examples is None else block[examples]
+            chosen = block[rows]
             yield slice(start, start + block.shape[1]), chosen.astype(np.float32)
             start += block.shape[1]
 
@@ -189,14 +198,23 @@ def calibration_error(
 
 
 def percentile(
-    value: float, replicates: Floats, confidence: float, *, remove_bias: bool = False
+    value: float,
+    replicates: Floats,
+    confidence: float,
+    *,
+    people: int | None = None,
+    remove_bias: bool = False,
 ) -> Interval:
     """Percentile interval; replicates without a value (an empty class) are left out.
+
+    With few people it is too short; it is widened as Student's t widens a normal interval, and by
+    sqrt(n / (n - 1)): the "expanded percentile interval" (Hesterberg 2015, Am. Stat. 69:371).
 
     Args:
       value: of all examples.
       replicates: (replicates,).
       confidence: e.g. 0.95.
+      people: how many the examples are of; None widens nothing.
       remove_bias: shifts the replicates so that their mean is `value`. Absolute values, as in the
         calibration error, grow under resampling.
     """
@@ -204,6 +222,10 @@ def percentile(
     if not np.isfinite(value) or not len(good):
         return Interval(*(np.asarray(np.nan),) * 3)
     tail = (1 - confidence) / 2
+    if people is not None:
+        few = max(people, 2)
+        t = student(critical(confidence), few - 1) * np.sqrt(few / (few - 1))
+        tail = float(ndtr(-t))
     low, high = np.quantile(good, (tail, 1 - tail))
     if remove_bias:
         bias = good.mean() - value
@@ -211,11 +233,14 @@ def percentile(
     return Interval(np.asarray(value), np.asarray(min(low, value)), np.asarray(max(high, value)))
 
 
-def area_interval(value: float, replicates: Floats, independent: int, z: float) -> Interval:
+def area_interval(
+    value: float, replicates: Floats, independent: int, z: float, people: int | None = None
+) -> Interval:
     """As `percentile`; where classes are wholly separated (or inverted), resampling shows no width.
 
-    Then the bound is Wilson's for as many successes in a row as there are `independent` pairs.
+    Then the bound is Wilson's for as many successes in a row as there are `independent` pairs (of
+    people, where they are known).
     """
     if value in (0.0, 1.0):
         return wilson(value * independent, independent, z)
-    return percentile(value, replicates, float(2 * ndtr(z) - 1))
+    return percentile(value, replicates, float(2 * ndtr(z) - 1), people=people)

@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from components.evaluation import bootstrap, intervals
+from components.evaluation import bootstrap, clusters
+from components.evaluation.clusters import people_of
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.intervals import critical
 from components.evaluation.metrics import THRESHOLD
@@ -104,10 +105,13 @@ def against_chance(table: pd.DataFrame, config: EvaluationConfig) -> Finding | N
             {"n": len(label)},
         )
     value = float(ranking.auc(np.ones((len(label), 1), np.float32))[0])
-    weights = bootstrap.Replicates(len(label), config.bootstrap_replicates, config.seed)
+    whose = people_of(table)
+    weights = bootstrap.Replicates(whose, config.bootstrap_replicates, config.seed)
     found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
-    smaller = min(len(ranking.ones), len(ranking.zeros))
-    interval = bootstrap.area_interval(value, found, smaller, float(critical(config.confidence)))
+    smaller = min(len(np.unique(whose.codes[label == y])) for y in (0, 1))
+    interval = bootstrap.area_interval(
+        value, found, smaller, float(critical(config.confidence)), whose.count
+    )
     low, high = float(interval.low), float(interval.high)
     numbers = {"auc": value, "low": low, "high": high, "n": len(label)}
     shown = f"AUC {value:.3f}, {low:.3f} to {high:.3f} on {len(label)} examples"
@@ -175,7 +179,7 @@ def leaked_identities(fingerprints: pd.DataFrame, config: EvaluationConfig) -> F
 def too_good(table: pd.DataFrame, config: EvaluationConfig) -> Finding | None:
     """An accuracy that the noise of the labels does not allow."""
     right = (table[contract.P_POSITIVE] >= THRESHOLD) == (table[contract.LABEL] == 1)
-    interval = intervals.wilson(right.sum(), len(right), critical(config.confidence))
+    interval = clusters.rate(right, people_of(table), z=critical(config.confidence))
     limit = config.fairness.suspicious_accuracy
     if float(interval.low) <= limit:
         return None

@@ -105,22 +105,21 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return float(binomtest(only_a, n, 0.5).pvalue) if n else 1.0
 
 
-def mean_of_two(a: Interval, b: Interval) -> Interval:
-    """Interval of (a + b) / 2 of independent rates: balanced accuracy.
+def mean_of_two(a: Interval, b: Interval, correlation: float = 0.0) -> Interval:
+    """Interval of (a + b) / 2 of two rates: balanced accuracy.
 
-    MOVER, the method of variance estimates recovery (Zou & Donner 2008, Stat. Med. 27:1693).
+    MOVER, the method of variance estimates recovery (Zou & Donner 2008, Stat. Med. 27:1693; for
+    correlated estimates Zou 2007, Psychological Methods 12:399).
     """
     value = (a.value + b.value) / 2
-    low = value - np.hypot(a.value - a.low, b.value - b.low) / 2
-    high = value + np.hypot(a.high - a.value, b.high - b.value) / 2
-    return Interval(value, low, high)
+    sides = ((a.value - a.low, b.value - b.low), (a.high - a.value, b.high - b.value))
+    below, above = (np.sqrt(x**2 + y**2 + 2 * correlation * x * y) / 2 for x, y in sides)
+    return Interval(value, value - below, value + above)
 
 
-def f1(true_pos: ArrayLike, false_pos: ArrayLike, false_neg: ArrayLike, z: ArrayLike) -> Interval:
+def f1(jaccard: Interval) -> Interval:
     """F1 = 2J / (1 + J) rises with the Jaccard index J = TP / (TP + FP + FN), which is a rate.
 
-    So the bounds are those of J's Wilson interval, carried over.
+    So the bounds are those of J's interval, carried over.
     """
-    tp, fp, fn = (np.asarray(a, np.float64) for a in (true_pos, false_pos, false_neg))
-    jaccard = wilson(tp, tp + fp + fn, z)
     return Interval(*(2 * j / (1 + j) for j in jaccard))

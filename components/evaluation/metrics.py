@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.evaluation import bootstrap, intervals
+from components.evaluation import bootstrap, clusters, intervals
+from components.evaluation.clusters import People, people_of
 from components.evaluation.intervals import Interval, critical
 from components.evaluation.slices import Slice
 from components.predictions.table import BASELINE_P_POSITIVE
@@ -68,9 +69,9 @@ class Against:
     """The candidate against the baseline, on the same examples.
 
     Attributes:
-      accuracy: difference, paired interval (Newcombe 1998).
-      auc: difference, paired bootstrap; None in slices.
-      p_value: exact McNemar test that both err equally often.
+      accuracy: difference, paired interval (`clusters.Pairs`).
+      auc: difference, paired bootstrap; None where one label is missing.
+      p_value: McNemar's test that both err equally often; see `clusters.mcnemar`.
       only_candidate, only_baseline: examples that only one of them got right.
     """
 
@@ -83,11 +84,18 @@ class Against:
 
 @dataclass(frozen=True)
 class SliceMetrics:
-    """All of one slice. `metrics` has the keys of METRICS that are defined."""
+    """All of one slice. `metrics` has the keys of METRICS that are defined.
+
+    Attributes:
+      n: images.
+      people: whose images they are, the unit of all intervals; None where identities are missing
+        and images are the unit. See components/evaluation/clusters.py.
+    """
 
     name: str
     key: tuple[tuple[str, int | str], ...]
     n: int
+    people: int | None
     metrics: dict[str, Measured]
     against_baseline: Against | None = None
     notes: list[str] = field(default_factory=list)
@@ -143,7 +151,8 @@ def measure(
       min_examples: slices with fewer get a note that they are not gated.
     """
     z = float(critical(confidence))
-    weights = bootstrap.Replicates(len(table), replicates, seed)
+    whose = people_of(table)
+    weights = bootstrap.Replicates(whose, replicates, seed)
     p_positive = table[contract.P_POSITIVE].to_numpy(np.float64)
     label = table[contract.LABEL].to_numpy(np.int8)
     uncertain = table[contract.UNCERTAIN].to_numpy(np.bool_)
@@ -152,134 +161,137 @@ def measure(
     result = []
     for each in slices:
         rows = np.flatnonzero(each.rows)
+        theirs = whose.of(rows)
+        old = baseline[rows] if baseline is not None else None
+        resampled, auc_change = _resampled(
+            p_positive[rows], old, label[rows], weights, rows, theirs, confidence, z
+        )
         metrics = {
-            **_rates(p_positive[rows], label[rows], uncertain[rows], z),
-            **_resampled(p_positive[rows], label[rows], weights, rows, confidence, z),
+            **_rates(p_positive[rows], label[rows], uncertain[rows], theirs, z),
+            **resampled,
         }
         against = None
-        if baseline is not None:
-            against = _against(
-                p_positive[rows],
-                baseline[rows],
-                label[rows],
-                weights if not each.key else None,
-                confidence,
-                z,
-            )
+        if old is not None:
+            against = _against(p_positive[rows], old, label[rows], theirs, auc_change, z)
         notes = []
         if len(rows) < min_examples:
             notes.append(f"too few examples to be gated ({len(rows)} of {min_examples})")
         ordered = {name: metrics[name] for name in METRICS if name in metrics}
-        result.append(SliceMetrics(each.name, each.key, len(rows), ordered, against, notes))
+        people = theirs.count if theirs.unit == "people" else None
+        result.append(SliceMetrics(each.name, each.key, len(rows), people, ordered, against, notes))
     return result
 
 
 def _rates(
-    p_positive: NDArray[np.float64], label: NDArray[np.int8], uncertain: NDArray[np.bool_], z: float
+    p_positive: NDArray[np.float64],
+    label: NDArray[np.int8],
+    uncertain: NDArray[np.bool_],
+    whose: People,
+    z: float,
 ) -> dict[str, Measured]:
     """Metrics that follow from counts; closed-form intervals."""
-    [c] = confusions(p_positive, label, (THRESHOLD,))
-    tp, fp, tn, fn = c.true_pos, c.false_pos, c.true_neg, c.false_neg
-    n, positive, negative = len(label), tp + fn, tn + fp
-    right = (p_positive >= THRESHOLD) == (label == 1)
-    sure = ~uncertain
-    rates = {
-        "accuracy": (tp + tn, n),
-        "precision_positive": (tp, tp + fp),
-        "recall_positive": (tp, positive),
-        "precision_negative": (tn, tn + fn),
-        "recall_negative": (tn, negative),
-        "fpr": (fp, negative),
-        "fnr": (fn, positive),
-        "abstention": (int(uncertain.sum()), n),
-        "accuracy_when_certain": (int(np.sum(right & sure)), int(sure.sum())),
-        "share_positive": (positive, n),
+    called, positive = p_positive >= THRESHOLD, label == 1
+    right, every = called == positive, np.ones(len(label), np.bool_)
+    events = {
+        "accuracy": (right, every),
+        "precision_positive": (right, called),
+        "recall_positive": (called, positive),
+        "precision_negative": (right, ~called),
+        "recall_negative": (~called, ~positive),
+        "fpr": (called, ~positive),
+        "fnr": (~called, positive),
+        "abstention": (uncertain, every),
+        "accuracy_when_certain": (right, ~uncertain),
+        "share_positive": (positive, every),
+        # Jaccard indices, of which F1 follows.
+        "f1_positive": (right, called | positive),
+        "f1_negative": (right, ~(called & positive)),
     }
-    result = {
-        name: _measured(intervals.wilson(x, of, z), of) for name, (x, of) in rates.items() if of
-    }
-    if positive and negative:
-        both = intervals.mean_of_two(
-            intervals.wilson(tp, positive, z), intervals.wilson(tn, negative, z)
+    found = clusters.rates(list(events.values()), whose)
+    result = {}
+    for number, (name, of) in enumerate(zip(events, found.trials.astype(int), strict=True)):
+        if of:
+            interval = found[number].interval(z)
+            result[name] = _measured(intervals.f1(interval) if name[:2] == "f1" else interval, of)
+    if "recall_positive" in result and "recall_negative" in result:
+        both = clusters.differences(
+            [(events["recall_positive"], events["recall_negative"])], whose
+        )[0]
+        mean = intervals.mean_of_two(
+            both.a.interval(z), both.b.interval(z), float(both.correlation)
         )
-        result["balanced_accuracy"] = _measured(both, n)
-    if tp + fp + fn:
-        result["f1_positive"] = _measured(intervals.f1(tp, fp, fn, z), tp + fp + fn)
-    if tn + fn + fp:
-        result["f1_negative"] = _measured(intervals.f1(tn, fn, fp, z), tn + fn + fp)
+        result["balanced_accuracy"] = _measured(mean, len(label))
     return result
 
 
 def _resampled(
     p_positive: NDArray[np.float64],
+    baseline: NDArray[np.float64] | None,
     label: NDArray[np.int8],
     weights: bootstrap.Replicates,
     rows: NDArray[np.int64],
+    whose: People,
     confidence: float,
     z: float,
-) -> dict[str, Measured]:
-    """Metrics that need the scores' order or bins; bootstrap intervals."""
+) -> tuple[dict[str, Measured], Measured | None]:
+    """Metrics that need the scores' order or bins, and the difference in AUC to the baseline."""
     n = len(label)
     one = np.ones((n, 1), np.float32)
     ranking = bootstrap.Ranking(p_positive, label)
+    old = bootstrap.Ranking(baseline, label) if baseline is not None else None
     errors, areas = np.empty(weights.count), np.full((3, weights.count), np.nan)
+    worse = np.full(weights.count, np.nan)
     for block, w in weights.blocks(rows if n < weights.examples else None):
         errors[block] = bootstrap.calibration_error(p_positive, label, w)
         if ranking.defined:
             areas[:, block] = ranking.curves(w)
+            if old is not None:
+                worse[block] = areas[0, block] - old.auc(w)
     value = float(bootstrap.calibration_error(p_positive, label, one)[0])
-    error = bootstrap.percentile(value, errors, confidence, remove_bias=True)
+    error = bootstrap.percentile(value, errors, confidence, people=whose.count, remove_bias=True)
     result = {
         "calibration_error": _measured(
             Interval(error.value, np.maximum(error.low, 0), np.minimum(error.high, 1)), n
         )
     }
-    if ranking.defined:
-        males, females = len(ranking.ones), len(ranking.zeros)
-        for name, point, found, independent in zip(
-            ("auc", "average_precision_positive", "average_precision_negative"),
-            ranking.curves(one),
-            areas,
-            (min(males, females), males, females),
-            strict=True,
-        ):
-            interval = bootstrap.area_interval(float(point[0]), found, independent, z)
-            result[name] = _measured(interval, n)
-    return result
+    if not ranking.defined:
+        return result, None
+    positives, negatives = (len(np.unique(whose.codes[label == y])) for y in (1, 0))
+    points = [float(point[0]) for point in ranking.curves(one)]
+    for name, point, found, independent in zip(
+        ("auc", "average_precision_positive", "average_precision_negative"),
+        points,
+        areas,
+        (min(positives, negatives), positives, negatives),
+        strict=True,
+    ):
+        interval = bootstrap.area_interval(point, found, independent, z, whose.count)
+        result[name] = _measured(interval, n)
+    if old is None:
+        return result, None
+    change = points[0] - float(old.auc(one)[0])
+    against = bootstrap.percentile(change, worse, confidence, people=whose.count)
+    return result, _measured(against, n)
 
 
 def _against(
     p_positive: NDArray[np.float64],
     baseline: NDArray[np.float64],
     label: NDArray[np.int8],
-    weights: bootstrap.Replicates | None,
-    confidence: float,
+    whose: People,
+    auc: Measured | None,
     z: float,
 ) -> Against:
     right = (p_positive >= THRESHOLD) == (label == 1)
     baseline_right = (baseline >= THRESHOLD) == (label == 1)
-    only_candidate = int(np.sum(right & ~baseline_right))
-    only_baseline = int(np.sum(~right & baseline_right))
-    both = int(np.sum(right & baseline_right))
-    n = len(label)
-    accuracy = intervals.paired_difference(
-        both, only_candidate, only_baseline, n - both - only_candidate - only_baseline, z
-    )
-    auc = None
-    new, old = bootstrap.Ranking(p_positive, label), bootstrap.Ranking(baseline, label)
-    if weights is not None and new.defined:
-        one = np.ones((n, 1), np.float32)
-        value = float(new.auc(one)[0] - old.auc(one)[0])
-        found = np.empty(weights.count)
-        for block, w in weights.blocks():
-            found[block] = new.auc(w) - old.auc(w)
-        auc = _measured(bootstrap.percentile(value, found, confidence), n)
+    every = np.ones(len(label), np.bool_)
+    accuracy = clusters.pairs([(right, baseline_right, every)], whose)[0].interval(z)
     return Against(
-        _measured(accuracy, n),
+        _measured(accuracy, len(label)),
         auc,
-        intervals.mcnemar(only_candidate, only_baseline),
-        only_candidate,
-        only_baseline,
+        clusters.mcnemar(right, baseline_right, whose),
+        int(np.sum(right & ~baseline_right)),
+        int(np.sum(~right & baseline_right)),
     )
 
 

@@ -8,7 +8,7 @@ from statsmodels.stats.contingency_tables import mcnemar as sm_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from components.evaluation import bootstrap, intervals, multiplicity
+from components.evaluation import bootstrap, clusters, intervals, multiplicity
 from components.trainer.calibration import expected_calibration_error
 
 Z = float(norm.ppf(0.975))
@@ -84,7 +84,7 @@ def test_balanced_accuracy_and_f1_intervals_are_what_resampling_says() -> None:
         low, high = np.quantile(replicates, (0.025, 0.975))
         np.testing.assert_allclose((found.low, found.high), (low, high), atol=0.003)
 
-    close(intervals.f1(450, 40, 50, Z), 2 * tp / (2 * tp + fp + fn))
+    close(intervals.f1(intervals.wilson(450, 540, Z)), 2 * tp / (2 * tp + fp + fn))
     both = intervals.mean_of_two(intervals.wilson(450, 500, Z), intervals.wilson(460, 500, Z))
     close(both, (tp / (tp + fn) + tn / (tn + fp)) / 2)
 
@@ -124,7 +124,7 @@ def test_weighted_calibration_error_is_the_trainers() -> None:
 
 def test_weights_are_poisson() -> None:
     """The frequencies of the weights are those of Poisson(1)."""
-    blocks = [w for _, w in bootstrap.Replicates(1000, 300, seed=0).blocks()]
+    blocks = [w for _, w in bootstrap.Replicates(clusters.people(None, 1000), 300, seed=0).blocks()]
     weights = np.concatenate(blocks, axis=1)
     assert weights.shape == (1000, 300)
     frequency = np.bincount(weights.astype(int).ravel(), minlength=8)[:8] / weights.size
@@ -134,7 +134,7 @@ def test_weights_are_poisson() -> None:
 def test_auc_interval_is_delongs() -> None:
     """The bootstrap's width is that of DeLong's (1988) analytic variance."""
     p_positive, labels = scores(2000)
-    weights = bootstrap.Replicates(2000, 1000, seed=0)
+    weights = bootstrap.Replicates(clusters.people(None, 2000), 1000, seed=0)
     ranking = bootstrap.Ranking(p_positive, labels)
     found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
     ones, zeros = p_positive[labels == 1], p_positive[labels == 0]
