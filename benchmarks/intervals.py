@@ -36,7 +36,6 @@ from components.evaluation.intervals import Interval
 SETTINGS: Final = ("demo", "celeba", "few")
 FIGURES: Final = ("accuracy", "fnr", "auc", "paired difference", "gap, people", "gap, images")
 CONFIDENCE: Final = 0.95
-GOAL: Final = (0.93, 0.97)
 
 
 @dataclass(frozen=True, eq=False)
