@@ -5,7 +5,9 @@ nothing while it runs, leaves executions of a killed process RUNNING for ever, a
 node's inputs cannot be resolved.
 """
 
+import copy
 import enum
+import itertools
 import logging
 import shutil
 import time
@@ -14,17 +16,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import filelock
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import v1 as tfx
 from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable import cache_utils, launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from data.errors import BusyError, GenqError
+from data.errors import GenqError
+from pipeline.history import place
+from pipeline.workdir import locked
 
 logger = logging.getLogger("genq.run")
 
@@ -61,11 +65,9 @@ def run(pipeline: tfx.dsl.Pipeline, progress: Progress) -> tuple[str, list[NodeR
       GenqError: whatever a node found wrong; nodes before it keep their results.
     """
     root = Path(pipeline.pipeline_info.pipeline_root)
-    root.mkdir(parents=True, exist_ok=True)
-    with locked(root):
-        connection = pipeline.metadata_connection_config
-        for execution_id in close_dead_executions(connection, root):
-            logger.warning("An earlier run was killed; closed its execution %d.", execution_id)
+    connection = pipeline.metadata_connection_config
+    with locked(root), portable_cache(workdir_of(connection, root)):
+        settle(connection, root)
         run_id = datetime.now(UTC).isoformat(timespec="milliseconds")
         ir = compiler.Compiler().compile(pipeline)
         runtime_parameter_utils.substitute_runtime_parameter(
@@ -81,6 +83,7 @@ def run_nodes(
     progress: Progress,
 ) -> Iterator[NodeResult]:
     """Launches the nodes of compiled IR, which are in topological order."""
+    root = Path(ir.runtime_spec.pipeline_root.field_value.string_value)
     deployment = runner_utils.extract_local_deployment_config(ir)
     for node in ir.nodes:
         pipeline_node = node.pipeline_node
@@ -95,14 +98,16 @@ def run_nodes(
             executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
         ).launch()
-        outcome = recorded_outcome(connection, run_id, node_id)
+        outcome = recorded_outcome(connection, run_id, node_id, root)
         result = NodeResult(node_id, outcome, time.monotonic() - started_s)
         progress.ended(result)
         yield result
 
 
-def recorded_outcome(connection: mlmd.ConnectionConfig, run_id: str, node_id: str) -> Outcome:
-    """Reads from the metadata how a node of a run ended.
+def recorded_outcome(
+    connection: mlmd.ConnectionConfig, run_id: str, node_id: str, root: Path
+) -> Outcome:
+    """Reads from the metadata how a node of a run ended, and notes its outputs' number of files.
 
     Raises:
       GenqError: if it neither ran nor was cached; TFX's launcher returns quietly when a node's
@@ -117,7 +122,10 @@ def recorded_outcome(connection: mlmd.ConnectionConfig, run_id: str, node_id: st
                 for c in handle.store.get_contexts_by_execution(execution.id)
             )
             if of_node and execution.last_known_state in OUTCOMES:
-                return OUTCOMES[execution.last_known_state]
+                outcome = OUTCOMES[execution.last_known_state]
+                if outcome is Outcome.RAN:
+                    place.record_files(handle.store, execution.id, root)
+                return outcome
     raise GenqError(
         f"{node_id}: its inputs could not be resolved, so it did not run.",
         "The log says which input; run again with -v to see it here.",
@@ -128,21 +136,69 @@ OUTCOMES = {mlmd.Execution.COMPLETE: Outcome.RAN, mlmd.Execution.CACHED: Outcome
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Holds `root` for this process; the lock of a process that died is free.
+def portable_cache(workdir: Path) -> Iterator[None]:
+    """Makes TFX's cache keys independent of where the work directory lies.
 
-    Raises:
-      BusyError: if another process holds it.
+    TFX hashes the paths of inputs and of parameters, and the time at which an input's metadata were
+    last written. In a work directory that was moved everything would run again. Here a key has
+    "{workdir}" for its path, and no such time.
     """
-    lock = filelock.FileLock(root / ".lock")
+    original = cache_utils.get_cache_context
+
+    def placeless(text: str) -> str:
+        return text.replace(str(workdir), "{workdir}")
+
+    def key(*, input_artifacts: Any = None, parameters: Any = None, **others: Any) -> Any:
+        inputs = copy.deepcopy(dict(input_artifacts or {}))
+        for artifact in itertools.chain.from_iterable(inputs.values()):
+            proto = artifact.mlmd_artifact
+            proto.uri = placeless(proto.uri)
+            proto.last_update_time_since_epoch = 0
+            for name in (place.FILES, place.GONE):
+                proto.custom_properties.pop(name, None)
+            for value in proto.custom_properties.values():
+                if value.WhichOneof("value") == "string_value":
+                    value.string_value = placeless(value.string_value)
+        values = {
+            name: value if name == "module_file" else placeless(str(value))
+            for name, value in (parameters or {}).items()
+        }
+        return original(input_artifacts=inputs, parameters=values, **others)
+
+    cache_utils.get_cache_context = key
     try:
-        with lock.acquire(timeout=0):
-            yield
-    except filelock.Timeout as error:
-        raise BusyError(
-            f"Another run works in {root}.",
-            "Wait for it to end, or choose another place: --workdir DIR.",
-        ) from error
+        yield
+    finally:
+        cache_utils.get_cache_context = original
+
+
+def settle(connection: mlmd.ConnectionConfig, root: Path) -> None:
+    """Brings the metadata into agreement with the files, and says what had changed.
+
+    Only to be called while holding the lock.
+    """
+    for execution_id in close_dead_executions(connection, root):
+        logger.warning("An earlier run was killed; closed its execution %d.", execution_id)
+    workdir = workdir_of(connection, root)
+    with metadata.Metadata(connection) as handle:
+        for old in place.relocate(handle.store, workdir, root):
+            logger.warning("The work directory was at %s; its metadata now say %s.", old, workdir)
+        gone, back = place.mark_missing(handle.store, root)
+    if gone:
+        logger.warning(
+            "Files of %d earlier results are gone: %s. They are not used; a node whose result this "
+            "run needs runs again.",
+            len(gone),
+            place.by_node(gone),
+        )
+    if back:
+        logger.warning("Files of %d earlier results are back: %s.", len(back), place.by_node(back))
+
+
+def workdir_of(connection: mlmd.ConnectionConfig, root: Path) -> Path:
+    """Returns the folder of the metadata's file where it holds the artifacts, or else `root`."""
+    folder = Path(connection.sqlite.filename_uri).parent
+    return folder if root.is_relative_to(folder) else root
 
 
 def close_dead_executions(connection: mlmd.ConnectionConfig, root: Path) -> list[int]:

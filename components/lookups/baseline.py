@@ -13,6 +13,7 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact, standard_artifacts
 
 from components.fairness_gate import JUDGE, JUDGE_PROPERTY
+from components.lookups.files import present
 
 # Written by TFX's Evaluator onto the ModelBlessing (tfx.components.evaluator.constants).
 CURRENT_MODEL_ID = "current_model_id"
@@ -36,7 +37,7 @@ class BlessedBeforeCandidate(ResolverStrategy):  # type: ignore[misc]  # TFX shi
 def choose_baseline(
     candidate: list[Artifact], model: list[Artifact], model_blessing: list[Artifact]
 ) -> dict[str, list[Artifact]]:
-    """Picks the baseline; artifacts are ordered by id, which MLMD counts up."""
+    """Picks the baseline among models whose files exist; MLMD counts ids up."""
     blessings = {
         b.get_int_custom_property(CURRENT_MODEL_ID): b
         for b in model_blessing
@@ -45,7 +46,7 @@ def choose_baseline(
     }
     newest_candidate = max((c.id for c in candidate), default=0)
     older = [m for m in model if m.id in blessings and m.id < newest_candidate]
-    baseline = max(older, key=lambda m: m.id, default=None)
+    baseline = max(present(older, "baseline-resolver"), key=lambda m: m.id, default=None)
     return {
         "candidate": candidate,
         "model": [baseline] if baseline else [],

@@ -9,6 +9,8 @@ from tfx import v1 as tfx
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact, standard_artifacts
 
+from components.lookups.files import present
+
 
 class OlderStatistics(ResolverStrategy):  # type: ignore[misc]  # TFX ships no types
     """Resolves `previous` to the newest statistics older than `current`, or to nothing."""
@@ -21,9 +23,9 @@ class OlderStatistics(ResolverStrategy):  # type: ignore[misc]  # TFX ships no t
 
 
 def choose_previous(current: list[Artifact], previous: list[Artifact]) -> dict[str, list[Artifact]]:
-    """Picks the previous statistics; artifacts are ordered by id, which MLMD counts up."""
+    """Picks the previous statistics whose files exist; MLMD counts ids up."""
     newest = max((c.id for c in current), default=0)
-    older = [p for p in previous if p.id < newest]
+    older = present([p for p in previous if p.id < newest], "previous-statistics")
     return {"current": current, "previous": [max(older, key=lambda p: p.id)] if older else []}
 
 

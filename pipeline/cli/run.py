@@ -21,6 +21,7 @@ from data.errors import ConfigError
 from pipeline.cli import checks as doctor
 from pipeline.cli.data import synthesize_with_progress
 from pipeline.config import PipelineConfig
+from pipeline.workdir import ARTIFACTS, locked
 
 if TYPE_CHECKING:
     from pipeline.history.summary import Summary
@@ -41,6 +42,8 @@ def run_and_show(config: PipelineConfig, console: Console, log_file: Path) -> No
     )
     _line(console, f"Full log: {log_file}", style="dim")
     check_programs(config)
+    with locked(Path(config.workdir).absolute() / ARTIFACTS):
+        pass  # a second run is told now, not after TensorFlow is loaded
     if not config.data.root:
         synthesize_with_progress(config.data_root, config.data.synthetic, console)
 

@@ -6,6 +6,7 @@ In: a connection to ML Metadata. Out: Run objects, oldest first; decisions writt
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,11 @@ from components.approval import APPROVE, REJECT, ReviewDecision
 from components.evaluation_report.artifacts import METRICS, REPORT
 from data.errors import ConfigError, DataError, ReleaseError
 from data.releases import release
+from pipeline.history import place
 from pipeline.history.summary import PIPELINE_RUN, run_outputs
+from pipeline.workdir import ARTIFACTS, METADATA
+
+logger = logging.getLogger("genq.history")
 
 REPORT_NODE: Final = "evaluation-report"
 _EXECUTION_TYPE: Final = "components.approval.Review"
@@ -66,12 +71,12 @@ class Run:
 
 
 def connect(workdir: Path) -> MetadataStore:
-    """Opens the metadata of a work directory.
+    """Opens the metadata of a work directory; of one that was moved, at its new place.
 
     Raises:
       DataError: if there is none.
     """
-    path = workdir / "metadata.sqlite"
+    path = workdir / METADATA
     if not path.is_file():
         raise DataError(
             f"{workdir}: there is no metadata.sqlite, so no run has been here.",
@@ -79,7 +84,10 @@ def connect(workdir: Path) -> MetadataStore:
         )
     config = mlmd.ConnectionConfig()
     config.sqlite.filename_uri = str(path)
-    return MetadataStore(config)
+    store = MetadataStore(config)
+    for old in place.relocate(store, workdir.absolute(), workdir.absolute() / ARTIFACTS):
+        logger.warning("The work directory was at %s; its metadata now say %s.", old, workdir)
+    return store
 
 
 def list_runs(store: MetadataStore) -> list[Run]:
@@ -131,7 +139,11 @@ def find(runs: list[Run], wanted: str) -> Run:
       ConfigError: if there is none, or more than one.
     """
     if not runs:
-        raise ConfigError("No run has written a report yet.", "Start one: `genq run`.")
+        raise ConfigError(
+            "There is no run whose report is still here.",
+            "`genq run` with the same settings writes it: what was deleted is made again, the rest "
+            "comes from the cache.",
+        )
     if not wanted:
         return runs[-1]
     found = [r for r in runs if r.id == wanted] or [r for r in runs if r.id.startswith(wanted)]

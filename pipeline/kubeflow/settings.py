@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -19,14 +19,38 @@ from pipeline.config import PipelineConfig, load, read_yaml
 DEFAULT: Final = "default"
 """The key of `images` and `resources` for every node that is not named."""
 
-QUANTITY: Final = re.compile(r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+CPU: Final = re.compile(r"(\d+(?:\.\d+)?)(m?)")
+MEMORY: Final = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+MEMORY_UNITS: Final = {
+    "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
+    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40,
+}  # fmt: skip
+LEAST_MEMORY_BYTES: Final = 256 * 2**20
+"""No node starts in less: Python with TFX imported takes more. A smaller value is a wrong unit."""
+PIPELINE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+"""What TFX's compiler accepts (tfx/orchestration/kubeflow/v2/pipeline_builder.py)."""
 ROOT_SCHEMES: Final = {"kubeflow": ("minio://", "s3://", "gs://"), "vertex": ("gs://",)}
 TargetName = Literal["kubeflow", "vertex"]
 
 
-def _quantity(value: str) -> str:
-    if value and not QUANTITY.fullmatch(value):
-        raise ValueError(f"{value!r} is no Kubernetes quantity such as 500m, 2 or 8Gi")
+def _cpu(value: str) -> str:
+    match = CPU.fullmatch(value)
+    if value and (match is None or not float(match[1])):
+        raise ValueError(f"{value!r} is no Kubernetes quantity of CPUs such as 500m or 2")
+    return value
+
+
+def _memory(value: str) -> str:
+    if not value:
+        return value
+    match = MEMORY.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{value!r} is no Kubernetes quantity of memory such as 512Mi or 8Gi")
+    if (size := float(match[1]) * MEMORY_UNITS[match[2] or ""]) < LEAST_MEMORY_BYTES:
+        raise ValueError(
+            f"{value!r} is {size:,.12g} bytes of memory; no node runs in less than 256Mi. Units "
+            f"are Mi and Gi, e.g. {match[1]}Gi"
+        )
     return value
 
 
@@ -36,7 +60,8 @@ def _absolute(value: str) -> str:
     return value
 
 
-Quantity = Annotated[str, AfterValidator(_quantity)]
+Cpu = Annotated[str, AfterValidator(_cpu)]
+Memory = Annotated[str, AfterValidator(_memory)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 
 
@@ -64,10 +89,10 @@ class Resources(_Model):
       node_selector: label -> value of the machines that it may run on.
     """
 
-    cpu: Quantity = "1"
-    memory: Quantity = "4Gi"
-    cpu_request: Quantity = ""
-    memory_request: Quantity = ""
+    cpu: Cpu = "1"
+    memory: Memory = "4Gi"
+    cpu_request: Cpu = ""
+    memory_request: Memory = ""
     gpus: int = Field(default=0, ge=0)
     gpu_type: str = "nvidia.com/gpu"
     node_selector: dict[str, str] = {}
@@ -166,9 +191,17 @@ def load_settings(file: Path, overrides: Iterable[str] = ()) -> Settings:
             raise ConfigError(f"--set {override}: expected KEY=VALUE, found no '='.")
         place = tree
         *parents, last = key.split(".")
-        for parent in parents:
+        for number, parent in enumerate(parents, start=1):
             place = place.setdefault(parent, {})
-        place[last] = yaml.safe_load(value)
+            if not isinstance(place, dict):
+                raise ConfigError(
+                    f"--set {override}: {'.'.join(parents[:number])} is {place!r}, which has no "
+                    f"settings below it.",
+                )
+        try:
+            place[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {override}: the value is not YAML: {error}") from error
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
@@ -176,9 +209,29 @@ def load_settings(file: Path, overrides: Iterable[str] = ()) -> Settings:
             f"{file}: {'.'.join(str(part) for part in e['loc'])}: found {e['input']!r}; {e['msg']}."
             for e in error.errors()
         ]
-        raise ConfigError(
-            "\n".join(lines), f"Settings: {', '.join(Settings.model_fields)}."
-        ) from error
+        raise ConfigError("\n".join(lines), _siblings(error.errors()[0]["loc"])) from error
+
+
+def _siblings(where: tuple[int | str, ...]) -> str:
+    """Returns a sentence with the keys of the group in which a value is wrong.
+
+    Args:
+      where: as pydantic says it, e.g. ("resources", "trainer", "memry") or ("volumes", 0, "claim").
+    """
+    group: type[BaseModel] = Settings
+    at = 0
+    for end, part in enumerate(where[:-1], start=1):
+        field = group.model_fields.get(str(part))
+        if field is None:
+            continue  # the name of a dictionary's entry, or the number of an item
+        inner = [field.annotation, *get_args(field.annotation)]
+        found = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
+        if found:
+            group = found[0]
+            # Of a dictionary or a list, one more part leads to the group.
+            at = end if found[0] is field.annotation else end + 1
+    prefix = "".join(f"{part}." for part in where[:at])
+    return f"Settings at this place: {', '.join(prefix + name for name in group.model_fields)}."
 
 
 def pipeline_config(settings: Settings, target: TargetName = "kubeflow") -> PipelineConfig:
@@ -189,6 +242,13 @@ def pipeline_config(settings: Settings, target: TargetName = "kubeflow") -> Pipe
     """
     flat = [f"{key}={value}" for key, value in _flatten(settings.config)]
     config = load(settings.preset, None, flat)
+    if not PIPELINE_NAME.fullmatch(config.name):
+        near = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:128] or "genq"
+        raise ConfigError(
+            f"config.name is {config.name!r}; Kubeflow Pipelines takes 1 to 128 of the characters "
+            "a-z, 0-9 and -, the first of them no -.",
+            f"For example config.name={near}.",
+        )
     if not settings.pipeline_root.startswith(ROOT_SCHEMES[target]):
         raise ConfigError(
             f"pipeline_root is {settings.pipeline_root!r}; {target} opens "

@@ -1,9 +1,12 @@
 """The baseline is the newest blessed model older than the candidate."""
 
+from pathlib import Path
+
 import pytest
 from tfx.types import standard_artifacts
 
 from components.lookups.baseline import choose_baseline
+from components.lookups.previous_statistics import choose_previous
 
 
 def model(model_id: int) -> standard_artifacts.Model:
@@ -57,3 +60,18 @@ def test_the_evaluators_blessing_alone_makes_no_baseline() -> None:
         ],
     )
     assert [m.id for m in found["model"]] == [1]
+
+
+def test_a_model_whose_files_are_gone_is_no_baseline(tmp_path: Path) -> None:
+    """The next older one whose files are there is; the same for statistics."""
+    models = [model(i) for i in (1, 2, 3)]
+    for each in models:
+        each.uri = str(tmp_path / str(each.id))
+    (tmp_path / "1").mkdir()
+    found = choose_baseline(
+        candidate=[models[2]],
+        model=models,
+        model_blessing=[blessing(1, True), blessing(2, True)],
+    )
+    assert [m.id for m in found["model"]] == [1]
+    assert [p.id for p in choose_previous([models[2]], models)["previous"]] == [1]

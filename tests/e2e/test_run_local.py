@@ -1,23 +1,27 @@
 """The local runner on a tiny pipeline: order, caching, failures, killed runs, locks."""
 
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import v1 as tfx
-from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
 from data.errors import BusyError, GateError
-from pipeline.run_local import NodeResult, Outcome, Progress, locked, run
+from pipeline.history.runs import connect
+from pipeline.run_local import NodeResult, Outcome, Progress, run
+from pipeline.workdir import locked
 
 
 @component
@@ -107,3 +111,81 @@ def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
         raise ValueError("inside")
     with locked(tmp_path):
         pass
+
+
+@component
+def Read(  # noqa: N802  # as above
+    written: InputArtifact[standard_artifacts.String],
+    out: OutputArtifact[standard_artifacts.String],
+) -> None:
+    """Copies what was written."""
+    Path(out.uri).write_text(Path(written.uri).read_text())
+
+
+def chain(workdir: Path) -> tfx.dsl.Pipeline:
+    """Write -> Read, with metadata beside the artifacts, as genq's work directories have them."""
+    write = Write(text="a").with_id("write")
+    return tfx.dsl.Pipeline(
+        pipeline_name="tiny",
+        pipeline_root=str(workdir / "pipeline"),
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(
+            str(workdir / "metadata.sqlite")
+        ),
+        enable_cache=True,
+        components=[write, Read(written=write.outputs["out"]).with_id("read")],
+    )
+
+
+def ran(workdir: Path, **how: Any) -> list[str]:
+    """Runs the chain; returns the nodes that were not taken from the cache."""
+    _, results = run(chain(workdir), Progress(lambda _: None, lambda _: None), **how)
+    return [r.node_id for r in results if r.outcome is Outcome.RAN]
+
+
+def uris(workdir: Path) -> list[str]:
+    return [a.uri for a in connect(workdir).get_artifacts()]
+
+
+@pytest.mark.parametrize("how", ["moved", "copied", "moved twice"])
+def test_a_work_directory_may_be_moved_or_copied(
+    how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everything comes from the cache at the new place; nothing points to the old one."""
+    old, new = tmp_path / "old", tmp_path / "elsewhere" / "new"
+    new.parent.mkdir()
+    assert ran(old) == ["write", "read"]
+    if how == "copied":
+        shutil.copytree(old, new)
+    else:
+        old.rename(new)
+    if how == "moved twice":
+        assert ran(new) == []
+        new.rename(old)
+        old, new = new, old
+    assert ran(new) == []
+    assert caplog.text.count(f"The work directory was at {old}") == 1
+    assert all(uri.startswith(f"{new}/") for uri in uris(new))
+    caplog.clear()
+    assert ran(new) == [] and "was at" not in caplog.text
+    # Whoever only reads is told as well, and finds the files.
+    away = tmp_path / "away"
+    new.rename(away)
+    assert all(Path(uri).exists() for uri in uris(away))
+
+
+def test_a_deleted_result_is_made_again_and_the_reader_of_it_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether the folder is gone or some of its files; what comes back is used again."""
+    assert ran(tmp_path) == ["write", "read"]
+    [folder] = (tmp_path / "pipeline/write/out").iterdir()
+    folder.rename(tmp_path / "kept")
+    assert ran(tmp_path) == ["write", "read"]
+    assert "Files of 1 earlier results are gone: write (1)" in caplog.text
+    for made in (tmp_path / "pipeline/write/out").iterdir():
+        shutil.rmtree(made)
+    (tmp_path / "kept").rename(folder)
+    assert ran(tmp_path) == []
+    assert "are back: write (1)" in caplog.text
+    (folder / "value").unlink()  # half of it
+    assert ran(tmp_path) == ["write", "read"]

@@ -24,6 +24,20 @@ def test_every_environment_loads(file: Path) -> None:
     [
         ("imgae=x", r"imgae: found 'x'; Extra inputs"),
         ("resources.trainer.memory=lots", r"resources.trainer.memory: .*no Kubernetes quantity"),
+        ("resources.trainer.memory=16k", r"'16k' is 16,000 bytes of memory; .* e.g. 16Gi"),
+        ("resources.trainer.memory=500m", r"'500m' is 0.5 bytes of memory"),
+        ("resources.trainer.memory_request=16", r"'16' is 16 bytes of memory"),
+        ("resources.trainer.cpu=2Gi", r"resources.trainer.cpu: .*quantity of CPUs"),
+        ("resources.trainer.cpu=0", r"quantity of CPUs"),
+        (
+            "resources.trainer.memry=4Gi",
+            r"resources.trainer.memry: .*\n.*place: resources.trainer.cpu, resources.trainer.mem",
+        ),
+        ("retries.attempt=4", r"place: retries.attempts, retries.backoff_s"),
+        ("volumes=[{clam: c, mount_path: /m, claim: c}]", r"place: volumes.0.claim, volumes.0.mou"),
+        ("imgae=x", r"place: preset, config, image,"),
+        ("image.tag=1", r"image is 'genq.*', which has no settings below it"),
+        ("resources={trainer: [", r"the value is not YAML"),
         ("volumes=[{claim: c, mount_path: mnt}]", r"volumes.0.mount_path: .*absolute path"),
         ("retries.attempts=-1", r"retries.attempts: found -1; .*greater than or equal to 0"),
         ("max_concurrency=11", r"max_concurrency: found 11; .*less than or equal to 10"),
@@ -40,6 +54,10 @@ def test_a_wrong_setting_is_named(override: str, said: str) -> None:
     ("override", "said"),
     [
         ("pipeline_root=/tmp/x", "pipeline_root is '/tmp/x'; kubeflow opens minio://"),
+        (
+            "config.name='My Pipeline'",
+            "config.name is 'My Pipeline'; .*\n.*config.name=my-pipeline",
+        ),
         ("config.data.root=celeba", "config.data.root is 'celeba'; expected an absolute path"),
         ("config.release.require_approval=true", "require_approval is on; on a cluster"),
         ("config.release.infra_validator=docker", "has no InfraValidator"),
