@@ -7,6 +7,7 @@ which browser. Screenshots go to GENQ_SCREENSHOTS if that is set.
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import os
@@ -20,7 +21,7 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Error, Page, Request, Route, expect
 from served import ROOT, Server, astronaut, encoded, hopper, serving, write_release
 
 WEB = ROOT / "serving" / "web"
@@ -82,7 +83,8 @@ def upload(page: Page, *photos: tuple[str, bytes]) -> None:
         {"name": n, "mimeType": kinds.get(Path(n).suffix, "image/jpeg"), "buffer": data}
         for n, data in photos
     ]
-    page.get_by_label("Choose photos").last.set_input_files(files)
+    chosen = page.get_by_label("Choose photos").or_(page.get_by_label("Add photos"))
+    chosen.last.set_input_files(files)
 
 
 def shot(page: Page, name: str) -> None:
@@ -119,6 +121,9 @@ def test_several_faces_get_boxes_cards_and_files(page: Page) -> None:
     picture, overlay = (page.locator(f"article {e}").first for e in ("img", "svg.absolute"))
     # Chromium lays both out in fractions of a pixel that it rounds apart.
     assert overlay.bounding_box() == pytest.approx(picture.bounding_box(), abs=0.5)
+    # What points at a face's card shows its box, and the other way round.
+    cards.nth(1).hover()
+    expect(page.locator("article svg.absolute g").first).to_have_attribute("opacity", "0.45")
     shot(page, "desktop")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as JSON").click()
@@ -128,6 +133,57 @@ def test_several_faces_get_boxes_cards_and_files(page: Page) -> None:
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as CSV").click()
     assert len(Path(download.value.path()).read_text().splitlines()) == 3
+
+
+def test_the_result_takes_the_drop_zones_place(page: Page) -> None:
+    """What was found is on the screen without scrolling, and the photo stays beside its faces."""
+    upload(page, ("two.jpg", two_people()))
+    cards = page.get_by_role("article").get_by_role("listitem")
+    expect(cards).to_have_count(2)
+    expect(page.get_by_text("Drop photos here")).to_have_count(0)
+    assert page.evaluate("document.activeElement.textContent") == "two.jpg"
+    photo = page.locator("article img").first
+    for element in (photo, cards.first):
+        box = element.bounding_box()
+        assert box is not None and box["y"] < 300
+    page.set_viewport_size({"width": 390, "height": 500})
+    cards.last.scroll_into_view_if_needed()
+    page.mouse.wheel(0, 200)
+    expect(photo).to_be_in_viewport(ratio=0.8)
+
+
+def test_label_probability_and_band_share_one_scale(page: Page, site: Server) -> None:
+    """The percentage is that of the label; the range of abstention is drawn and read out."""
+    upload(page, ("a.jpg", photo := encoded(astronaut())))
+    card = page.get_by_role("article").get_by_role("listitem")
+    with site.client() as client:
+        [face] = client.post("/v1/faces", files={"file": photo}).json()["faces"]
+    p_label = max(face["p_positive"], 1 - face["p_positive"])
+    said = "Uncertain" if face["uncertain"] else f"Appears {face['label']}"
+    expect(card.get_by_role("heading")).to_contain_text(said)
+    shown = "> 99 %" if p_label > 0.995 else f"{p_label:.0%}".replace("%", " %")
+    expect(card.get_by_role("heading")).to_contain_text(shown)
+    scale = card.get_by_role("img", name="Between 40 % and 60 % the model abstains.")
+    expect(scale.locator("rect")).to_be_visible()
+
+
+def test_a_model_of_drawn_faces_is_told_before_its_answers(page: Page) -> None:
+    """The warning stands above the first answer, and before anything is chosen."""
+
+    def drawn(route: Route) -> None:
+        body = route.fetch().json()
+        body["release"]["synthetic"] = True
+        route.fulfill(json=body)
+
+    page.route("**/v1/model", drawn)
+    page.reload()
+    warning = page.get_by_role("note")
+    expect(warning).to_contain_text("trained on drawn faces only")
+    upload(page, ("a.jpg", encoded(astronaut())))
+    card = page.get_by_role("article").get_by_role("listitem")
+    expect(card).to_be_visible()
+    above, below = warning.bounding_box(), card.bounding_box()
+    assert above is not None and below is not None and above["y"] < below["y"]
 
 
 def test_a_phone_photo_with_exif_lies_right(page: Page) -> None:
@@ -173,16 +229,26 @@ def test_what_is_too_large_or_broken_is_told(page: Page) -> None:
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
-def test_several_photos_show_progress_and_can_be_removed(page: Page) -> None:
-    """Three photos: counted as they are done, each with its own article."""
-    photos = [(f"{n}.jpg", encoded(astronaut().resize((300 + n, 300)))) for n in range(3)]
+def test_many_photos_are_a_grid_with_details_on_demand(page: Page) -> None:
+    """A tile each, counted as they are done; one opens at large, Escape goes back to its tile."""
+    photos = [(f"{n}.jpg", encoded(astronaut().resize((300 + n, 300)))) for n in range(5)]
     upload(page, *photos)
-    expect(page.get_by_text("3 of 3 photos done")).to_be_visible()
-    expect(page.get_by_role("article")).to_have_count(3)
+    expect(page.get_by_text("5 of 5 photos done")).to_be_visible()
+    expect(page.get_by_role("article")).to_have_count(5)
+    expect(page.get_by_role("article").get_by_role("listitem")).to_have_count(0)
+    shot(page, "grid")
+    page.get_by_role("article", name="1.jpg").get_by_role("button").first.click()
+    expect(page.get_by_text("2 of 5")).to_be_visible()
+    expect(page.get_by_role("article").get_by_role("listitem")).to_have_count(1)
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("heading", name="2.jpg")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("article", name="2.jpg").get_by_role("button").first).to_be_focused()
     page.get_by_role("button", name="Remove 1.jpg").click()
-    expect(page.get_by_role("article")).to_have_count(2)
+    expect(page.get_by_role("article")).to_have_count(4)
     page.get_by_role("button", name="Remove all").click()
     expect(page.get_by_role("article")).to_have_count(0)
+    expect(page.get_by_text("Drop photos here")).to_be_visible()
 
 
 def test_the_language_can_be_switched_and_stays(page: Page) -> None:
@@ -284,11 +350,11 @@ def test_the_camera_is_answered_frame_by_frame(page: Page) -> None:
     assert most == 1
 
 
-def test_a_video_file_is_analysed(page: Page) -> None:
-    """A WebM made in the browser from a portrait: faces are found while it plays."""
-    source = encoded(astronaut())
-    video = page.evaluate(
-        """async (data) => {
+def webm(page: Page, portrait: Image.Image | None, frames: int = 40) -> bytes:
+    """A WebM made in the browser, 20 frames a second; without a portrait an empty wall."""
+    source = encoded(portrait or Image.new("RGB", (512, 512), "tan"))
+    video: str = page.evaluate(
+        """async ([data, frames]) => {
           const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
           const picture = await createImageBitmap(new Blob([bytes], {type: 'image/jpeg'}));
           const canvas = document.createElement('canvas');
@@ -298,7 +364,7 @@ def test_a_video_file_is_analysed(page: Page) -> None:
           recorder.ondataavailable = (e) => parts.push(e.data);
           const stopped = new Promise((r) => (recorder.onstop = r));
           recorder.start();
-          for (let i = 0; i < 40; i++) {
+          for (let i = 0; i < frames; i++) {
             canvas.getContext('2d').drawImage(picture, i % 2, 0);
             await new Promise((r) => setTimeout(r, 50));
           }
@@ -307,13 +373,64 @@ def test_a_video_file_is_analysed(page: Page) -> None:
           const out = new Uint8Array(await new Blob(parts).arrayBuffer());
           return btoa(Array.from(out, (b) => String.fromCharCode(b)).join(''));
         }""",
-        base64.b64encode(source).decode(),
+        [base64.b64encode(source).decode(), frames],
     )
-    page.get_by_text("Video file", exact=True).click()
+    return base64.b64decode(video)
+
+
+def choose_video(page: Page, name: str, data: bytes) -> None:
     page.get_by_label("Choose a video file").last.set_input_files(
-        [{"name": "v.webm", "mimeType": "video/webm", "buffer": base64.b64decode(video)}]
+        [{"name": name, "mimeType": "video/webm", "buffer": data}]
     )
+
+
+def test_a_video_file_is_analysed(page: Page) -> None:
+    """Faces are found while it plays; after Stop no box stays over a frame that is not its own."""
+    video = webm(page, astronaut())
+    page.get_by_text("Video file", exact=True).click()
+    choose_video(page, "v.webm", video)
     expect(page.get_by_role("heading", name="Face 1")).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("section svg.absolute")).to_have_count(0)
+
+
+def test_a_second_video_ends_the_first_ones_loop(page: Page) -> None:
+    """Opened while a frame of the first is in flight: only the second's frames are sent, singly."""
+    first, second = webm(page, astronaut()), webm(page, None)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if not held:
+            held.append(route)  # the first video's frame in flight
+        else:
+            route.continue_()
+
+    page.route("**/v1/faces*", hold)
+    page.get_by_text("Video file", exact=True).click()
+    choose_video(page, "first.webm", first)
+    for _ in range(200):
+        page.wait_for_timeout(100)
+        if held:
+            break
+    flying: set[Request] = set()
+    most = 0
+
+    def began(request: Request) -> None:
+        nonlocal most
+        if "/v1/faces" in request.url:
+            flying.add(request)
+            most = max(most, len(flying))
+
+    page.on("request", began)
+    page.on("requestfinished", lambda request: flying.discard(request))
+    page.on("requestfailed", lambda request: flying.discard(request))
+    choose_video(page, "second.webm", second)
+    face = {"status": 503, "headers": {"Retry-After": "1"}, "body": "{}"}
+    with contextlib.suppress(Error):  # the page has given that request up, as it should
+        held[0].fulfill(**face)
+    expect(page.get_by_text("3 frames analysed")).to_be_visible()
+    expect(page.get_by_role("heading", name="Face 1")).to_have_count(0)
+    assert most == 1
 
 
 def test_on_this_device_sends_nothing_and_agrees_with_the_server(page: Page, site: Server) -> None:

@@ -25,7 +25,7 @@ export default function Layout({ children }: { children: ReactNode }) {
       <body className="flex min-h-dvh flex-col font-sans leading-relaxed antialiased">
         <LanguageProvider>
           <Header />
-          <main id="content" className="mx-auto w-full max-w-5xl flex-1 px-4 pb-16 sm:px-6">
+          <main id="content" className="mx-auto w-full max-w-6xl flex-1 px-4 pb-16 sm:px-6">
             {children}
           </main>
           <Footer />

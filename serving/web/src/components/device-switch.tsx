@@ -1,22 +1,17 @@
 "use client";
 
-import { useEffect, useState } from "react";
-import { model as getModel, type Model } from "@/lib/api";
+import { useState } from "react";
+import { model as getModel } from "@/lib/api";
 import { downloadMib, loadDevice, type Device } from "@/lib/device";
 import { useLanguage } from "@/lib/language";
+import type { Model } from "@/lib/schemas";
 
-type Props = { device: Device | null; onDevice: (device: Device | null) => void };
+type Props = { device: Device | null; model: Model | null; onDevice: (device: Device | null) => void };
 
 /** Opt in to analysing in the browser. */
-export function DeviceSwitch({ device, onDevice }: Props) {
+export function DeviceSwitch({ device, model, onDevice }: Props) {
   const { t, language } = useLanguage();
   const [state, setState] = useState<"off" | "loading" | "failed">("off");
-  const [model, setModel] = useState<Model | null>(null);
-
-  useEffect(() => {
-    // For the size of what would be loaded; without an answer none is stated.
-    getModel(language).then(setModel, () => undefined);
-  }, [language]);
 
   async function change(on: boolean) {
     if (!on) {
@@ -26,9 +21,7 @@ export function DeviceSwitch({ device, onDevice }: Props) {
     }
     setState("loading");
     try {
-      const found = await getModel(language);
-      setModel(found);
-      onDevice(await loadDevice(found));
+      onDevice(await loadDevice(await getModel(language)));
       setState("off");
     } catch (error) {
       console.error(error);

@@ -1,55 +1,60 @@
 "use client";
 
-import type { Face } from "@/lib/api";
+import { said } from "@/lib/answers";
 import { percent, useLanguage } from "@/lib/language";
+import type { Face } from "@/lib/schemas";
+import { FaceScale } from "./face-scale";
 
 const SMALL_PX = 40;
+/** Below this the detector is less sure than it is of nearly every real face. */
+const SURE_SCORE = 0.99;
 
-type Card = { face: Face; labels: readonly string[]; number: number; crop: string | null };
+type Card = {
+  id?: string;
+  face: Face;
+  labels: readonly string[];
+  number: number;
+  band: number | null;
+  crop: string | null;
+  active?: boolean;
+  onActive?: (on: boolean) => void;
+};
 
-export function FaceCard({ face, labels, number, crop }: Card) {
+/** One face: the label first, with the probability of that label, on a scale that shows where there is none. */
+export function FaceCard({ id, face, labels, number, band, crop, active = false, onActive }: Card) {
   const { t } = useLanguage();
   const [negative = "", positive = ""] = labels.map((name) => t.labels[name] ?? name);
-  const called = face.p_positive >= 0.5;
-  const word = called ? positive : negative;
-  const p = called ? face.p_positive : 1 - face.p_positive;
-  const x = 4 + face.p_positive * 192;
+  const { word, p, uncertain } = said(face, labels, t);
   return (
-    <li className="rise flex gap-4 rounded-2xl border border-line bg-card p-4">
+    <li
+      id={id}
+      onPointerEnter={() => onActive?.(true)}
+      onPointerLeave={() => onActive?.(false)}
+      className={`rise flex scroll-mt-[42dvh] gap-3 rounded-2xl border bg-card p-3 sm:gap-4 sm:p-4 ${active ? "border-accent" : "border-line"}`}
+    >
       {crop && (
-        <img
-          src={crop}
-          alt=""
-          width={72}
-          height={88}
-          className="h-22 w-18 shrink-0 rounded-xl bg-line object-cover"
-        />
+        <img src={crop} alt="" width={72} height={88} className="h-17 w-14 shrink-0 sm:h-22 sm:w-18 rounded-xl bg-line object-cover" />
       )}
       <div className="min-w-0 flex-1">
-        <h3 className="flex flex-wrap items-baseline gap-x-2">
-          <span className="text-sm text-soft">{t.face(number)}</span>
-          <span className={`text-lg font-semibold ${face.uncertain ? "text-doubt" : ""}`}>
-            {face.uncertain ? t.uncertain : t.appears(word)}
+        <h3 className="flex items-center gap-2">
+          <span className="inline-flex h-6 min-w-6 shrink-0 items-center justify-center rounded-full bg-accent-soft px-1.5 text-xs font-semibold text-accent">
+            <span className="sr-only">{t.face(number)} </span>
+            <span aria-hidden="true">{number}</span>
+          </span>
+          <span className={`min-w-0 font-semibold sm:text-lg ${uncertain ? "text-doubt" : ""}`}>
+            {uncertain ? t.uncertain : t.appears(word)}
+          </span>
+          <span className="ml-auto shrink-0 text-right font-semibold sm:text-lg tabular-nums">
+            {percent(p)}
+            {uncertain && <span className="text-sm font-normal text-soft"> {word}</span>}
           </span>
         </h3>
-        <p className="text-sm text-soft">{t.likelihood(percent(p), word)}</p>
-        <svg
-          viewBox="0 0 200 16"
-          className="mt-2 w-full max-w-60"
-          role="img"
-          aria-label={t.scaleLabel(negative, positive, percent(face.p_positive))}
-        >
-          <line x1="4" x2="196" y1="8" y2="8" className="stroke-line" strokeWidth="4" strokeLinecap="round" />
-          <line x1="100" x2="100" y1="3" y2="13" className="stroke-soft" strokeWidth="1" />
-          <circle cx={x} cy="8" r="6" className={face.uncertain ? "fill-doubt" : "fill-accent"} />
-        </svg>
-        <div aria-hidden="true" className="flex max-w-60 justify-between text-xs text-soft">
-          <span>{negative}</span>
-          <span>{positive}</span>
-        </div>
-        {face.uncertain && <p className="mt-2 text-sm text-doubt">{t.uncertainWhy}</p>}
+        <FaceScale p={face.p_positive} band={band} uncertain={uncertain} negative={negative} positive={positive} />
+        {uncertain && <p className="mt-2 text-sm text-doubt">{t.uncertainWhy}</p>}
         {face.size_px < SMALL_PX && <p className="mt-2 text-sm text-doubt">{t.small}</p>}
-        <p className="mt-1 text-xs text-soft">{t.detector(percent(face.detector_score))}</p>
+        {face.detector_score < SURE_SCORE && (
+          <p className="mt-2 text-sm text-doubt">{t.detector(percent(face.detector_score))}</p>
+        )}
       </div>
     </li>
   );

@@ -11,13 +11,13 @@ export function Header() {
     <Link
       href={href}
       aria-current={path === href ? "page" : undefined}
-      className="rounded-full px-3 py-1.5 text-soft hover:text-ink aria-[current=page]:bg-accent-soft aria-[current=page]:text-accent"
+      className="rounded-full px-2.5 py-1.5 text-soft sm:px-3 hover:text-ink aria-[current=page]:bg-accent-soft aria-[current=page]:text-accent"
     >
       {text}
     </Link>
   );
   return (
-    <header className="mx-auto flex w-full max-w-5xl flex-wrap items-center gap-x-4 gap-y-2 px-4 py-4 sm:px-6">
+    <header className="mx-auto flex w-full max-w-6xl flex-wrap items-center gap-x-2 gap-y-2 sm:gap-x-4 px-4 py-4 sm:px-6">
       <a
         href="#content"
         className="sr-only focus:not-sr-only focus:absolute focus:left-2 focus:top-2 focus:z-10 focus:rounded-lg focus:bg-card focus:px-4 focus:py-2"
@@ -37,7 +37,7 @@ export function Header() {
         <select
           value={language}
           onChange={(event) => set(event.target.value as Language)}
-          className="rounded-lg border border-line bg-card px-2 py-1.5 text-ink"
+          className="max-w-28 rounded-lg border border-line bg-card px-2 py-1.5 text-ink sm:max-w-none"
         >
           <option value="en">English</option>
           <option value="id">Bahasa Indonesia</option>
@@ -51,7 +51,7 @@ export function Footer() {
   const { t } = useLanguage();
   return (
     <footer className="border-t border-line">
-      <p className="mx-auto max-w-5xl px-4 py-6 text-sm text-soft sm:px-6">{t.footer}</p>
+      <p className="mx-auto max-w-6xl px-4 py-6 text-sm text-soft sm:px-6">{t.footer}</p>
     </footer>
   );
 }

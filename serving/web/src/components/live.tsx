@@ -1,91 +1,120 @@
 "use client";
 
 import { useCallback, useEffect, useRef, useState } from "react";
-import { faces as ask, ApiError, type Faces } from "@/lib/api";
+import { bandOf, jpegUrl } from "@/lib/answers";
+import { faces as ask, ApiError } from "@/lib/api";
 import type { Device } from "@/lib/device";
 import { useLanguage } from "@/lib/language";
+import type { Faces, Model } from "@/lib/schemas";
 import { Boxes } from "./boxes";
+import { FileButton } from "./file-button";
 import { FaceCard } from "./face-card";
 import { Button, Note } from "./parts";
-import { FileButton } from "./try";
 
 const MAX_SIDE_PX = 960;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
+type Props = { source: "video" | "camera"; device: Device | null; model: Model | null };
+
 /** A video file or the camera: one frame in flight, the next when its answer is there. */
-export function Live({ source, device }: { source: "video" | "camera"; device: Device | null }) {
+export function Live({ source, device, model }: Props) {
   const { t, language } = useLanguage();
   const video = useRef<HTMLVideoElement>(null);
-  const running = useRef(false);
+  // The run that may write: what an older one still learns from its frame in flight is dropped.
+  const run = useRef<AbortController | null>(null);
+  const url = useRef("");
   const [answer, setAnswer] = useState<Faces | null>(null);
   const [frames, setFrames] = useState(0);
   const [problem, setProblem] = useState("");
   const [active, setActive] = useState(false);
 
   const stop = useCallback(() => {
-    running.current = false;
+    run.current?.abort();
+    run.current = null;
     setActive(false);
+    setAnswer(null); // its boxes belong to a frame that is no longer shown
     const element = video.current;
     if (!element) return;
     element.pause();
     if (element.srcObject instanceof MediaStream) element.srcObject.getTracks().forEach((t) => t.stop());
     element.srcObject = null;
   }, []);
-  useEffect(() => stop, [stop]);
+  const leave = useCallback(() => {
+    stop();
+    URL.revokeObjectURL(url.current);
+  }, [stop]);
+  useEffect(() => leave, [leave]);
 
-  async function loop() {
+  async function loop(mine: AbortController) {
     const element = video.current;
-    if (!element || running.current) return;
-    running.current = true;
-    setActive(true);
-    while (running.current && !element.ended) {
+    const signal = mine.signal;
+    while (element && !signal.aborted && !element.ended) {
       try {
         const frame = await grab(element);
-        if (frame) {
-          const found = device ? await device.analyse(frame) : await ask(frame, language);
+        if (frame && !signal.aborted) {
+          const found = device ? await device.analyse(frame) : await ask(frame, language, { signal });
+          if (signal.aborted) return;
           setAnswer(found);
           setFrames((n) => n + 1);
           setProblem("");
         }
         await pause(frame ? 0 : 50);
       } catch (error) {
+        if (signal.aborted) return;
         const wait = error instanceof ApiError ? (error.retryAfterS ?? 2) : 2;
         setProblem(error instanceof ApiError && error.message ? error.message : t.offline);
         await pause(wait * 1000);
       }
     }
-    running.current = false;
-    setActive(false);
+    if (!signal.aborted) setActive(false);
+  }
+
+  /** Ends what runs and begins anew; returns the new run. */
+  function begin(): AbortController {
+    stop();
+    setFrames(0);
+    setProblem("");
+    const mine = new AbortController();
+    run.current = mine;
+    setActive(true);
+    return mine;
+  }
+
+  /** Plays, then answers frame by frame; a run that was replaced meanwhile says nothing. */
+  async function play(mine: AbortController, failed: string) {
+    try {
+      await video.current?.play();
+    } catch {
+      if (mine.signal.aborted) return;
+      setProblem(failed);
+      setActive(false);
+      return;
+    }
+    void loop(mine);
   }
 
   async function camera() {
+    const mine = begin();
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
-      if (!video.current) return;
+      if (mine.signal.aborted || !video.current) return stream.getTracks().forEach((t) => t.stop());
       video.current.srcObject = stream;
-      await video.current.play();
-      setProblem("");
-      void loop();
     } catch {
       setProblem(t.cameraFailed);
+      setActive(false);
+      return;
     }
+    await play(mine, t.cameraFailed);
   }
 
   async function open(files: Iterable<File>) {
     const [file] = files;
-    const element = video.current;
-    if (!file || !element) return;
-    stop();
-    setAnswer(null);
-    setFrames(0);
-    element.src = URL.createObjectURL(file);
-    try {
-      await element.play();
-      setProblem("");
-      void loop();
-    } catch {
-      setProblem(t.videoFailed);
-    }
+    if (!file || !video.current) return;
+    const mine = begin();
+    URL.revokeObjectURL(url.current);
+    url.current = URL.createObjectURL(file);
+    video.current.src = url.current;
+    await play(mine, t.videoFailed);
   }
 
   return (
@@ -112,14 +141,9 @@ export function Live({ source, device }: { source: "video" | "camera"; device: D
       <div className="mt-5 grid gap-5 md:grid-cols-2">
         <div className="relative self-start overflow-hidden rounded-2xl bg-line">
           <video ref={video} muted playsInline className="block w-full" aria-label={source === "camera" ? t.sourceCamera : t.sourceVideo} />
-          {answer && <Boxes faces={answer.faces} width={answer.image.width} height={answer.image.height} />}
+          {answer && <Boxes faces={answer.faces} names={answer.faces.map((_, n) => String(n + 1))} width={answer.image.width} height={answer.image.height} />}
         </div>
         <div>
-          {answer?.release.synthetic && (
-            <div className="mb-3">
-              <Note kind="wrong">{t.drawn}</Note>
-            </div>
-          )}
           {answer && answer.faces.length === 0 && <Note kind="plain">{t.none}</Note>}
           <ul className="grid gap-3">
             {answer?.faces.map((face, n) => (
@@ -128,7 +152,8 @@ export function Live({ source, device }: { source: "video" | "camera"; device: D
                 face={face}
                 labels={answer.release.labels}
                 number={n + 1}
-                crop={face.crop_jpeg ? `data:image/jpeg;base64,${face.crop_jpeg}` : null}
+                band={bandOf(answer, model)}
+                crop={jpegUrl(face.crop_jpeg)}
               />
             ))}
           </ul>

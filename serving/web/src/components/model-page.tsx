@@ -1,8 +1,9 @@
 "use client";
 
 import { useEffect, useState } from "react";
-import { model as getModel, type Model } from "@/lib/api";
+import { model as getModel } from "@/lib/api";
 import { percent, useLanguage } from "@/lib/language";
+import type { Model } from "@/lib/schemas";
 import type { Texts } from "@/lib/texts";
 import { Note } from "./parts";
 

@@ -1,16 +1,19 @@
 "use client";
 
 import Link from "next/link";
-import { useCallback, useEffect, useRef, useState, type DragEvent } from "react";
-import { ApiError, limits as getLimits, setKey, type Limits } from "@/lib/api";
+import { useCallback, useEffect, useRef, useState } from "react";
+import { ApiError, limits as getLimits, model as getModel } from "@/lib/api";
 import type { Device } from "@/lib/device";
 import { useLanguage } from "@/lib/language";
 import { usePhotos } from "@/lib/photos";
-import { save, toCsv, toJson, type Named } from "@/lib/save";
+import type { Limits, Model } from "@/lib/schemas";
 import { DeviceSwitch } from "./device-switch";
+import { DropZone, useFilesFromAnywhere } from "./drop-zone";
+import { Icon } from "./icons";
+import { KeyForm } from "./key-form";
 import { Live } from "./live";
-import { Button, Note } from "./parts";
-import { PhotoResult } from "./photo-result";
+import { Note } from "./parts";
+import { Results } from "./results";
 
 type Source = "photos" | "video" | "camera";
 const MIB = 2 ** 20;
@@ -19,23 +22,27 @@ export function Try() {
   const { t, language } = useLanguage();
   const [source, setSource] = useState<Source>("photos");
   const [limits, setLimits] = useState<Limits | null>(null);
+  const [model, setModel] = useState<Model | null>(null);
   const [needsKey, setNeedsKey] = useState(false);
   const [refused, setRefused] = useState<string[]>([]);
   const [device, setDevice] = useState<Device | null>(null);
-  const [dragging, setDragging] = useState(false);
   const { photos, away, add, remove, again } = usePhotos(language, device);
   const wasAway = useRef(false);
   wasAway.current ||= away;
+  const last = photos.findLast((p) => p.state === "done");
+  const answeredBy = last?.answer?.release.version;
 
-  const askLimits = useCallback(async () => {
+  const ask = useCallback(async () => {
     try {
       setLimits(await getLimits(language));
       setNeedsKey(false);
+      setModel(await getModel(language));
     } catch (error) {
       setNeedsKey(error instanceof ApiError && error.code === "unauthorized");
     }
   }, [language]);
-  useEffect(() => void askLimits(), [askLimits, away]);
+  // Again when the server is back, and when a newer release answers.
+  useEffect(() => void ask(), [ask, away, answeredBy]);
 
   const take = useCallback(
     (files: Iterable<File>) => {
@@ -49,25 +56,10 @@ export function Try() {
     },
     [add, limits, t],
   );
+  const held = useFilesFromAnywhere(take);
 
-  useEffect(() => {
-    const paste = (event: ClipboardEvent) => {
-      const files = [...(event.clipboardData?.files ?? [])];
-      if (files.length) take(files);
-    };
-    window.addEventListener("paste", paste);
-    return () => window.removeEventListener("paste", paste);
-  }, [take]);
-
-  const drop = (event: DragEvent) => {
-    event.preventDefault();
-    setDragging(false);
-    take(event.dataTransfer.files);
-  };
-
-  const done: Named[] = photos.flatMap((p) => (p.answer ? [{ name: p.file.name, answer: p.answer }] : []));
-  const finished = photos.filter((p) => p.state === "done" || p.state === "failed").length;
-  const last = photos.findLast((p) => p.state === "done");
+  const empty = source === "photos" && photos.length === 0;
+  const drawn = model?.release.synthetic || last?.answer?.release.synthetic;
   const sources: [Source, string][] = [
     ["photos", t.sourcePhotos],
     ["video", t.sourceVideo],
@@ -75,12 +67,16 @@ export function Try() {
   ];
   return (
     <>
-      <div className="max-w-2xl pt-8 sm:pt-14">
-        <h1 className="font-serif text-4xl tracking-tight text-balance sm:text-5xl">{t.title}</h1>
-        <p className="mt-4 text-lg text-soft text-pretty">{t.lead}</p>
-      </div>
+      {empty ? (
+        <div className="max-w-2xl pt-8 sm:pt-14">
+          <h1 className="font-serif text-4xl tracking-tight text-balance sm:text-5xl">{t.title}</h1>
+          <p className="mt-4 text-lg text-soft text-pretty">{t.lead}</p>
+        </div>
+      ) : (
+        <h1 className="sr-only">{t.title}</h1>
+      )}
 
-      <fieldset className="mt-8">
+      <fieldset className={empty ? "mt-8" : "mt-1"}>
         <legend className="sr-only">{t.sourceLegend}</legend>
         <div className="inline-flex rounded-full border border-line bg-card p-1">
           {sources.map(([value, text]) => (
@@ -101,84 +97,46 @@ export function Try() {
         </div>
       </fieldset>
 
-      {needsKey && <KeyForm onKey={askLimits} />}
+      {drawn && (
+        <div role="note" className="mt-4">
+          <Note kind="wrong">{t.drawn}</Note>
+        </div>
+      )}
+      {needsKey && <KeyForm onKey={ask} />}
       {away && (
-        <div role="status" className="mt-6">
+        <div role="status" className="mt-4">
           <Note kind="wrong">{t.offline}</Note>
         </div>
       )}
-
-      {source === "photos" ? (
-        <section
-          className={`mt-5 rounded-3xl border-2 border-dashed p-8 text-center sm:p-12 ${dragging ? "border-accent bg-accent-soft" : "border-line bg-card"}`}
-          onDragOver={(event) => {
-            event.preventDefault();
-            setDragging(true);
-          }}
-          onDragLeave={() => setDragging(false)}
-          onDrop={drop}
-        >
-          <svg viewBox="0 0 48 48" className="mx-auto h-12 w-12 text-accent" aria-hidden="true" fill="none" stroke="currentColor" strokeWidth="2" strokeLinecap="round" strokeLinejoin="round">
-            <path d="M8 18v-6a4 4 0 0 1 4-4h6M30 8h6a4 4 0 0 1 4 4v6M40 30v6a4 4 0 0 1-4 4h-6M18 40h-6a4 4 0 0 1-4-4v-6" />
-            <path d="M18 20v2M30 20v2M18 30c3.5 3 8.500 3 12 0" />
-          </svg>
-          <p className="mt-4 text-lg">{t.drop}</p>
-          <div className="mt-5 flex flex-wrap justify-center gap-3">
-            <FileButton strong text={t.choose} accept="image/*,.heic,.heif,.avif" multiple onFiles={take} />
-            <FileButton text={t.take} accept="image/*" capture onFiles={take} />
-          </div>
-          {limits && (
-            <p className="mt-4 text-sm text-soft">
-              {t.formats(limits.formats.join(", "), Math.round(limits.max_bytes / MIB))}
-            </p>
-          )}
-        </section>
-      ) : (
-        <Live key={source} source={source} device={device} />
-      )}
-
-      <p className="mt-4 flex items-start gap-2 text-sm text-soft">
-        <svg viewBox="0 0 16 16" className="mt-1 h-4 w-4 shrink-0 text-accent" aria-hidden="true" fill="none" stroke="currentColor" strokeWidth="1.500">
-          <rect x="3" y="7" width="10" height="7" rx="2" />
-          <path d="M5 7V5a3 3 0 0 1 6 0v2" />
-        </svg>
-        {device ? t.deviceReady : t.privacy}
-      </p>
-      <DeviceSwitch device={device} onDevice={setDevice} />
-
       {refused.map((text) => (
-        <div key={text} role="status" className="mt-6">
+        <div key={text} role="status" className="mt-4">
           <Note kind="wrong">{text}</Note>
         </div>
       ))}
+
+      {source !== "photos" && <Live key={source} source={source} device={device} model={model} />}
+      {empty && <DropZone limits={limits} held={held} onFiles={take} />}
+      {source === "photos" && !empty && (
+        <Results photos={photos} model={model} onAdd={take} onAgain={again} onRemove={remove} />
+      )}
+      {held && !empty && (
+        <div className="pointer-events-none fixed inset-3 z-20 flex items-center justify-center rounded-3xl border-2 border-dashed border-accent bg-paper/85 text-xl font-medium">
+          {t.dropHere}
+        </div>
+      )}
 
       <p role="status" className="sr-only">
         {last?.answer ? t.foundIn(last.answer.faces.length, last.file.name) : ""}
         {wasAway.current && !away ? t.backOnline : ""}
       </p>
 
-      {source === "photos" && photos.length > 0 && (
-        <section aria-label={t.sourcePhotos} className="mt-8">
-          <div className="flex flex-wrap items-center gap-3">
-            <p className="mr-auto text-sm text-soft">{t.progress(finished, photos.length)}</p>
-            <Button disabled={!done.length} onClick={() => save("faces.json", "application/json", toJson(done))}>
-              {t.json}
-            </Button>
-            <Button disabled={!done.length} onClick={() => save("faces.csv", "text/csv", toCsv(done))}>
-              {t.csv}
-            </Button>
-            <Button onClick={() => photos.forEach((p) => remove(p.id))}>{t.clear}</Button>
-          </div>
-          {photos.toReversed().map((photo) => (
-            <PhotoResult
-              key={photo.id}
-              photo={photo}
-              onAgain={() => again(photo.id)}
-              onRemove={() => remove(photo.id)}
-            />
-          ))}
-        </section>
-      )}
+      <div className={empty ? "" : "mt-10 border-t border-line pt-2"}>
+        <p className="mt-4 flex items-start gap-2 text-sm text-soft">
+          <Icon name="lock" className="mt-1 h-4 w-4 shrink-0 text-accent" />
+          {device ? t.deviceReady : t.privacy}
+        </p>
+        <DeviceSwitch device={device} model={model} onDevice={setDevice} />
+      </div>
 
       <section aria-labelledby="meaning" className="mt-14 max-w-3xl">
         <h2 id="meaning" className="font-serif text-2xl">
@@ -196,68 +154,5 @@ export function Try() {
         </ul>
       </section>
     </>
-  );
-}
-
-type FileButtonProps = {
-  text: string;
-  accept: string;
-  multiple?: boolean;
-  capture?: boolean;
-  strong?: boolean;
-  onFiles: (files: Iterable<File>) => void;
-};
-
-export function FileButton({ text, accept, multiple, capture, strong, onFiles }: FileButtonProps) {
-  const input = useRef<HTMLInputElement>(null);
-  return (
-    <>
-      <Button strong={strong} onClick={() => input.current?.click()}>
-        {text}
-      </Button>
-      <input
-        ref={input}
-        type="file"
-        accept={accept}
-        multiple={multiple}
-        capture={capture ? "user" : undefined}
-        hidden
-        aria-label={text}
-        onChange={(event) => {
-          onFiles([...(event.target.files ?? [])]);
-          event.target.value = "";
-        }}
-      />
-    </>
-  );
-}
-
-function KeyForm({ onKey }: { onKey: () => void }) {
-  const { t } = useLanguage();
-  const [key, change] = useState("");
-  return (
-    <form
-      className="mt-6 flex flex-wrap items-end gap-3 rounded-2xl border border-line bg-card p-4"
-      onSubmit={(event) => {
-        event.preventDefault();
-        setKey(key);
-        onKey();
-      }}
-    >
-      <p className="w-full">{t.keyNeeded}</p>
-      <label className="text-sm">
-        {t.keyLabel}
-        <input
-          type="password"
-          autoComplete="off"
-          value={key}
-          onChange={(event) => change(event.target.value)}
-          className="mt-1 block min-h-11 rounded-lg border border-line bg-paper px-3"
-        />
-      </label>
-      <Button type="submit" strong>
-        {t.keySave}
-      </Button>
-    </form>
   );
 }

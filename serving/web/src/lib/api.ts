@@ -1,13 +1,8 @@
-/** The API as the page calls it; types come from its OpenAPI description. */
+/** The API as the page calls it. */
 
-import type { components } from "./api-types";
+import { inReadingOrder } from "./answers";
 import type { Language } from "./language";
-
-export type Faces = components["schemas"]["Faces"];
-export type Face = components["schemas"]["FaceAnswer"];
-export type Limits = components["schemas"]["Limits"];
-export type Model = components["schemas"]["Model"];
-type ErrorBody = components["schemas"]["ErrorBody"];
+import type { ErrorBody, Faces, Limits, Model } from "./schemas";
 
 const KEY = "genq-key";
 
@@ -54,7 +49,8 @@ async function call<T>(path: string, language: Language, init: RequestInit = {})
   );
 }
 
-export function faces(
+/** Every face of a photo, in reading order. */
+export async function faces(
   photo: Blob,
   language: Language,
   options: { preview?: boolean; signal?: AbortSignal } = {},
@@ -62,11 +58,12 @@ export function faces(
   const form = new FormData();
   form.append("file", photo);
   const query = `?crops=true${options.preview ? "&preview=true" : ""}`;
-  return call(`/v1/faces${query}`, language, {
+  const answer = await call<Faces>(`/v1/faces${query}`, language, {
     method: "POST",
     body: form,
     signal: options.signal ?? null,
   });
+  return { ...answer, faces: inReadingOrder(answer.faces) };
 }
 
 export const limits = (language: Language) => call<Limits>("/v1/limits", language);

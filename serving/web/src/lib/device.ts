@@ -8,7 +8,7 @@
  * loaded from this origin, and nothing that is chosen is sent anywhere.
  */
 
-import type { Face, Faces, Model } from "./api";
+import type { Face, Faces, Model } from "./schemas";
 
 type Tensor = { data: Float32Array | Uint8Array | BigInt64Array; dims: readonly number[] };
 type Session = { run(feeds: Record<string, unknown>): Promise<Record<string, Tensor>> };

@@ -3,9 +3,10 @@
 /** The photos of this visit: a queue of two at a time, with retries when the server is busy or away. */
 
 import { useCallback, useEffect, useRef, useState } from "react";
-import { alive, ApiError, faces, offline, type Faces } from "./api";
+import { alive, ApiError, faces, offline } from "./api";
 import type { Device } from "./device";
 import type { Language } from "./language";
+import type { Faces } from "./schemas";
 
 export type Photo = {
   id: number;

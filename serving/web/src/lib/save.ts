@@ -1,11 +1,11 @@
 /** Results as files. Crops and previews stay out: a result is numbers. */
 
-import type { Faces } from "./api";
+import type { Faces } from "./schemas";
 
 export type Named = { name: string; answer: Faces };
 
 const COLUMNS = [
-  "photo", "face", "label", "p_positive", "uncertain", "detector_score",
+  "photo", "face", "label", "p_label", "p_positive", "uncertain", "detector_score",
   "x1", "y1", "x2", "y2", "release", "variant",
 ] as const;
 
@@ -25,7 +25,7 @@ export function toJson(results: Named[]): string {
 export function toCsv(results: Named[]): string {
   const rows = results.flatMap(({ name, answer }) =>
     answer.faces.map((f, n) => [
-      name, n + 1, f.label, f.p_positive.toFixed(4), f.uncertain, f.detector_score.toFixed(4),
+      name, n + 1, f.label, Math.max(f.p_positive, 1 - f.p_positive).toFixed(4), f.p_positive.toFixed(4), f.uncertain, f.detector_score.toFixed(4),
       f.box.x1, f.box.y1, f.box.x2, f.box.y2, answer.release.version, answer.release.variant,
     ]),
   );

@@ -1,0 +1,9 @@
+/** What the API answers, by name; made from its OpenAPI description. */
+
+import type { components } from "./api-types";
+
+export type Faces = components["schemas"]["Faces"];
+export type Face = components["schemas"]["FaceAnswer"];
+export type Limits = components["schemas"]["Limits"];
+export type Model = components["schemas"]["Model"];
+export type ErrorBody = components["schemas"]["ErrorBody"];
