@@ -6,108 +6,17 @@ which browser. Screenshots go to GENQ_SCREENSHOTS if that is set.
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import io
 import json
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pillow_heif
 import pytest
+from pages import axe, shot, two_people, upload, visit
 from PIL import Image
-from playwright.sync_api import Browser, Error, Page, Request, Route, expect
-from served import ROOT, Server, astronaut, encoded, hopper, serving, write_release
-
-WEB = ROOT / "serving" / "web"
-# A busy machine is slow, not wrong.
-expect.set_options(timeout=60_000)
-
-
-@pytest.fixture(scope="module")
-def built_page(lacking: Callable[[str], NoReturn]) -> Path:
-    if not (WEB / "out" / "index.html").is_file():
-        if shutil.which("npm") is None:
-            lacking("npm is not there: install Node.js 20 or newer.")
-        subprocess.run(["make", "web"], cwd=ROOT, check=True, timeout=600)
-    return WEB / "out"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, built_page: Path) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("site")
-    write_release(folder / "gender", 1000, int8=True, centre=146.0, slope=0.2)
-    with serving(folder, folder, web_dir=str(built_page), max_bytes=2**21) as server:
-        yield server
-
-
-@pytest.fixture
-def page(browser: Browser, site: Server) -> Iterator[Page]:
-    """A fresh visit; fails on script errors, policy violations and requests to other origins."""
-    yield from visit(browser, site)
-
-
-def visit(browser: Browser, site: Server, **options: object) -> Iterator[Page]:
-    context = browser.new_context(base_url=site.url, locale="en-GB", **options)
-    context.set_default_timeout(20_000)
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(f"script: {error}"))
-
-    def violation(message: object) -> None:
-        text = message.text  # type: ignore[attr-defined]
-        if "Content Security Policy" in text:
-            problems.append(text)
-
-    def elsewhere(request: Request) -> None:
-        if not request.url.startswith((site.url, "blob:", "data:")):
-            problems.append(f"left the origin: {request.url}")
-
-    page.on("console", violation)
-    page.on("request", elsewhere)
-    page.goto("/")
-    expect(page.get_by_text("up to 2 MiB each")).to_be_visible(timeout=20_000)  # it is alive
-    yield page
-    context.close()
-    assert problems == []
-
-
-def upload(page: Page, *photos: tuple[str, bytes]) -> None:
-    kinds = {".heic": "image/heic", ".png": "image/png", ".jpg": "image/jpeg"}
-    files = [
-        {"name": n, "mimeType": kinds.get(Path(n).suffix, "image/jpeg"), "buffer": data}
-        for n, data in photos
-    ]
-    chosen = page.get_by_label("Choose photos").or_(page.get_by_label("Add photos"))
-    chosen.last.set_input_files(files)
-
-
-def shot(page: Page, name: str) -> None:
-    folder = os.environ.get("GENQ_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
-
-
-def axe(page: Page) -> list[str]:
-    """What axe-core finds, by rule."""
-    page.add_script_tag(path=WEB / "node_modules" / "axe-core" / "axe.min.js")
-    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{v['id']}: {[n['target'] for n in v['nodes']]} {v['nodes'][0]['failureSummary']}"
-        for v in found["violations"]
-    ]
-
-
-def two_people() -> bytes:
-    photo = Image.new("RGB", (1040, 600), (40, 60, 70))
-    photo.paste(astronaut(), (0, 40))
-    photo.paste(hopper().resize((512, 600)), (528, 0))
-    return encoded(photo, quality=90)
+from playwright.sync_api import Browser, Page, Route, expect
+from served import Server, astronaut, encoded, serving, write_release
 
 
 def test_several_faces_get_boxes_cards_and_files(page: Page) -> None:
@@ -322,135 +231,6 @@ def test_the_model_page_shows_for_whom_it_is_wrong(page: Page) -> None:
     expect(card.get_by_role("heading", name="Model card")).to_be_visible()
     page.get_by_role("link", name="Open the evaluation report").click()
     expect(page.get_by_role("heading", name="Report")).to_be_visible()
-
-
-def test_the_camera_is_answered_frame_by_frame(page: Page) -> None:
-    """Chromium's fake camera: frames are analysed one at a time until it is stopped."""
-    flying = 0
-    most = 0
-
-    def began(request: Request) -> None:
-        nonlocal flying, most
-        if request.url.endswith("crops=true"):
-            flying += 1
-            most = max(most, flying)
-
-    def ended(request: Request) -> None:
-        nonlocal flying
-        if request.url.endswith("crops=true"):
-            flying -= 1
-
-    page.on("request", began)
-    page.on("requestfinished", ended)
-    page.get_by_text("Camera", exact=True).click()
-    page.get_by_role("button", name="Start the camera").click()
-    expect(page.get_by_text("3 frames analysed")).to_be_visible()
-    page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_role("button", name="Stop")).to_be_disabled()
-    assert most == 1
-
-
-def webm(page: Page, portrait: Image.Image | None, frames: int = 40) -> bytes:
-    """A WebM made in the browser, 20 frames a second; without a portrait an empty wall."""
-    source = encoded(portrait or Image.new("RGB", (512, 512), "tan"))
-    video: str = page.evaluate(
-        """async ([data, frames]) => {
-          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-          const picture = await createImageBitmap(new Blob([bytes], {type: 'image/jpeg'}));
-          const canvas = document.createElement('canvas');
-          canvas.width = canvas.height = 512;
-          const recorder = new MediaRecorder(canvas.captureStream(20), {mimeType: 'video/webm'});
-          const parts = [];
-          recorder.ondataavailable = (e) => parts.push(e.data);
-          const stopped = new Promise((r) => (recorder.onstop = r));
-          recorder.start();
-          for (let i = 0; i < frames; i++) {
-            canvas.getContext('2d').drawImage(picture, i % 2, 0);
-            await new Promise((r) => setTimeout(r, 50));
-          }
-          recorder.stop();
-          await stopped;
-          const out = new Uint8Array(await new Blob(parts).arrayBuffer());
-          return btoa(Array.from(out, (b) => String.fromCharCode(b)).join(''));
-        }""",
-        [base64.b64encode(source).decode(), frames],
-    )
-    return base64.b64decode(video)
-
-
-def choose_video(page: Page, name: str, data: bytes) -> None:
-    page.get_by_label("Choose a video file").last.set_input_files(
-        [{"name": name, "mimeType": "video/webm", "buffer": data}]
-    )
-
-
-def test_a_video_file_is_analysed(page: Page) -> None:
-    """Faces are found while it plays; after Stop no box stays over a frame that is not its own."""
-    video = webm(page, astronaut())
-    page.get_by_text("Video file", exact=True).click()
-    choose_video(page, "v.webm", video)
-    expect(page.get_by_role("heading", name="Face 1")).to_be_visible()
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator("section svg.absolute")).to_have_count(0)
-
-
-def test_a_second_video_ends_the_first_ones_loop(page: Page) -> None:
-    """Opened while a frame of the first is in flight: only the second's frames are sent, singly."""
-    first, second = webm(page, astronaut()), webm(page, None)
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        if not held:
-            held.append(route)  # the first video's frame in flight
-        else:
-            route.continue_()
-
-    page.route("**/v1/faces*", hold)
-    page.get_by_text("Video file", exact=True).click()
-    choose_video(page, "first.webm", first)
-    for _ in range(200):
-        page.wait_for_timeout(100)
-        if held:
-            break
-    flying: set[Request] = set()
-    most = 0
-
-    def began(request: Request) -> None:
-        nonlocal most
-        if "/v1/faces" in request.url:
-            flying.add(request)
-            most = max(most, len(flying))
-
-    page.on("request", began)
-    page.on("requestfinished", lambda request: flying.discard(request))
-    page.on("requestfailed", lambda request: flying.discard(request))
-    choose_video(page, "second.webm", second)
-    face = {"status": 503, "headers": {"Retry-After": "1"}, "body": "{}"}
-    with contextlib.suppress(Error):  # the page has given that request up, as it should
-        held[0].fulfill(**face)
-    expect(page.get_by_text("3 frames analysed")).to_be_visible()
-    expect(page.get_by_role("heading", name="Face 1")).to_have_count(0)
-    assert most == 1
-
-
-def test_on_this_device_sends_nothing_and_agrees_with_the_server(page: Page, site: Server) -> None:
-    """Opt in, then no photo leaves the browser; boxes and p_positive are the server's, nearly."""
-    page.get_by_label("Analyse on this device").check()
-    expect(page.get_by_text("On this device: nothing is sent.")).to_be_visible()
-    posts: list[str] = []
-    page.on("request", lambda r: posts.append(r.url) if r.method == "POST" else None)
-    photo = encoded(astronaut(), "PNG")
-    upload(page, ("a.png", photo))
-    expect(page.get_by_text("1 face found", exact=True)).to_be_visible()
-    assert posts == []
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save as JSON").click()
-    [mine] = json.loads(Path(download.value.path()).read_text())[0]["faces"]
-    with site.client() as client:
-        [theirs] = client.post("/v1/faces", files={"file": photo}).json()["faces"]
-    for side in ("x1", "y1", "x2", "y2"):
-        assert mine["box"][side] == pytest.approx(theirs["box"][side], abs=6)
-    assert mine["p_positive"] == pytest.approx(theirs["p_positive"], abs=0.1)
 
 
 def test_the_server_may_go_away_and_come_back(

@@ -1,0 +1,108 @@
+"""The built page in Debian's Chromium: a visit, an upload, what axe-core says, a video."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, Request, expect
+from served import ROOT, Server, astronaut, encoded, hopper
+
+WEB = ROOT / "serving" / "web"
+# A busy machine is slow, not wrong.
+expect.set_options(timeout=60_000)
+
+
+def visit(browser: Browser, site: Server, **options: object) -> Iterator[Page]:
+    context = browser.new_context(base_url=site.url, locale="en-GB", **options)
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(f"script: {error}"))
+
+    def violation(message: object) -> None:
+        text = message.text  # type: ignore[attr-defined]
+        if "Content Security Policy" in text:
+            problems.append(text)
+
+    def elsewhere(request: Request) -> None:
+        if not request.url.startswith((site.url, "blob:", "data:")):
+            problems.append(f"left the origin: {request.url}")
+
+    page.on("console", violation)
+    page.on("request", elsewhere)
+    page.goto("/")
+    expect(page.get_by_text("up to 2 MiB each")).to_be_visible(timeout=20_000)  # it is alive
+    yield page
+    context.close()
+    assert problems == []
+
+
+def upload(page: Page, *photos: tuple[str, bytes]) -> None:
+    kinds = {".heic": "image/heic", ".png": "image/png", ".jpg": "image/jpeg"}
+    files = [
+        {"name": n, "mimeType": kinds.get(Path(n).suffix, "image/jpeg"), "buffer": data}
+        for n, data in photos
+    ]
+    chosen = page.get_by_label("Choose photos").or_(page.get_by_label("Add photos"))
+    chosen.last.set_input_files(files)
+
+
+def shot(page: Page, name: str) -> None:
+    folder = os.environ.get("GENQ_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+def axe(page: Page) -> list[str]:
+    """What axe-core finds, by rule."""
+    page.add_script_tag(path=WEB / "node_modules" / "axe-core" / "axe.min.js")
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{v['id']}: {[n['target'] for n in v['nodes']]} {v['nodes'][0]['failureSummary']}"
+        for v in found["violations"]
+    ]
+
+
+def two_people() -> bytes:
+    photo = Image.new("RGB", (1040, 600), (40, 60, 70))
+    photo.paste(astronaut(), (0, 40))
+    photo.paste(hopper().resize((512, 600)), (528, 0))
+    return encoded(photo, quality=90)
+
+
+def webm(page: Page, portrait: Image.Image | None, frames: int = 40) -> bytes:
+    """A WebM made in the browser, 20 frames a second; without a portrait an empty wall."""
+    source = encoded(portrait or Image.new("RGB", (512, 512), "tan"))
+    video: str = page.evaluate(
+        """async ([data, frames]) => {
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          const picture = await createImageBitmap(new Blob([bytes], {type: 'image/jpeg'}));
+          const canvas = document.createElement('canvas');
+          canvas.width = canvas.height = 512;
+          const recorder = new MediaRecorder(canvas.captureStream(20), {mimeType: 'video/webm'});
+          const parts = [];
+          recorder.ondataavailable = (e) => parts.push(e.data);
+          const stopped = new Promise((r) => (recorder.onstop = r));
+          recorder.start();
+          for (let i = 0; i < frames; i++) {
+            canvas.getContext('2d').drawImage(picture, i % 2, 0);
+            await new Promise((r) => setTimeout(r, 50));
+          }
+          recorder.stop();
+          await stopped;
+          const out = new Uint8Array(await new Blob(parts).arrayBuffer());
+          return btoa(Array.from(out, (b) => String.fromCharCode(b)).join(''));
+        }""",
+        [base64.b64encode(source).decode(), frames],
+    )
+    return base64.b64decode(video)
+
+
+def choose_video(page: Page, name: str, data: bytes) -> None:
+    page.get_by_label("Choose a video file").last.set_input_files(
+        [{"name": name, "mimeType": "video/webm", "buffer": data}]
+    )
