@@ -34,7 +34,15 @@ from components.evaluation import bootstrap, clusters, intervals
 from components.evaluation.intervals import Interval
 
 SETTINGS: Final = ("demo", "celeba", "few")
-FIGURES: Final = ("accuracy", "fnr", "auc", "paired difference", "gap, people", "gap, images")
+FIGURES: Final = (
+    "accuracy",
+    "fnr",
+    "auc",
+    "auc difference",
+    "paired difference",
+    "gap, people",
+    "gap, images",
+)
 CONFIDENCE: Final = 0.95
 
 
@@ -85,6 +93,7 @@ def truths(world: World) -> dict[str, float]:
         "accuracy": float(right.mean()),
         "fnr": float((~right)[world.label].mean()),
         "auc": _auc(world.score, world.label),
+        "auc difference": _auc(world.score, world.label) - _auc(world.baseline, world.label),
         "paired difference": float(right.mean() - old.mean()),
         # Neither grouping has to do with the scores.
         "gap, people": 0.0,
@@ -114,6 +123,8 @@ def measured(world: World, replicates: int, *, by_people: bool) -> dict[str, Int
     ranking = bootstrap.Ranking(world.score, world.label.astype(np.int8))
     weights = bootstrap.Replicates(whose, replicates, seed=0)
     found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
+    old_ranking = bootstrap.Ranking(world.baseline, world.label.astype(np.int8))
+    old_found = np.concatenate([old_ranking.auc(w) for _, w in weights.blocks()])
     pair = clusters.pairs([(right, old, every)], whose)[0].interval()
     if not by_people:
         pair = intervals.paired_difference(
@@ -123,10 +134,21 @@ def measured(world: World, replicates: int, *, by_people: bool) -> dict[str, Int
             int((~right & ~old).sum()),
         )
     value = _auc(world.score, world.label)
+    auc = bootstrap.percentile(value, found, CONFIDENCE)
+    if by_people:
+        z = float(intervals.critical(CONFIDENCE))
+        degrees = clusters.degrees_of(ranking.influence(), whose)
+        auc = bootstrap.area_interval(value, found, n, z, degrees)
     return {
         "accuracy": clusters.rate(right, whose),
         "fnr": clusters.rate(~right, whose, world.label),
-        "auc": bootstrap.percentile(value, found, CONFIDENCE, people=whose.count),
+        "auc": auc,
+        "auc difference": bootstrap.percentile(
+            value - _auc(world.baseline, world.label),
+            found - old_found,
+            CONFIDENCE,
+            degrees=clusters.degrees_of(ranking.influence() - old_ranking.influence(), whose),
+        ),
         "paired difference": pair,
         "gap, people": gaps[0].interval(),
         "gap, images": gaps[1].interval(),

@@ -43,6 +43,10 @@ SPLIT: Final = "test"
 JUDGE_PROPERTY: Final = "judge"
 """Custom property of the blessing that counts, so that the next run's baseline heeds this gate."""
 JUDGE: Final = "fairness-gate"
+OUTCOME_PROPERTY: Final = "outcome"
+"""Custom property of verdict and blessing: `Verdict.outcome`. A model may be blessed although it
+was BLOCKED, by on_failure=warn; it is no baseline then."""
+BLOCKED: Final = "blocked"
 
 
 class FairnessVerdict(Artifact):  # type: ignore[misc]  # TFX ships no types
@@ -93,7 +97,7 @@ def judge(
     warnings = [f"{f.name}: {f.text}" for f in findings if not f.blocks]
     warnings += [f"{each} (may be chance)" for each in judged if each.status == "may_exceed"]
     return Verdict(
-        "blocked" if blocks else "warned" if warnings else "passed",
+        BLOCKED if blocks else "warned" if warnings else "passed",
         (*blocks, *warnings),
         sum(g.status != "too_few" for g in gaps),
         tuple(gaps),
@@ -104,7 +108,7 @@ def judge(
 
 def passes(verdict: Verdict, config: EvaluationConfig) -> bool:
     """Returns whether the model keeps its blessing."""
-    return verdict.outcome != "blocked" or config.fairness.on_failure == "warn"
+    return verdict.outcome != BLOCKED or config.fairness.on_failure == "warn"
 
 
 def as_json(verdict: Verdict, config: EvaluationConfig, *, evaluator_blessed: bool) -> str:
@@ -150,7 +154,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         uri = artifact_utils.get_single_uri(input_dict["predictions"])
         label = TypeAdapter(contract.Label).validate_json(exec_properties["label"])
         verdict = judge(table.load(uri).split(SPLIT), table.load_fingerprints(uri), config, label)
-        if verdict.outcome == "blocked" and config.fairness.on_failure == "stop":
+        if verdict.outcome == BLOCKED and config.fairness.on_failure == "stop":
             lines = "\n".join(f"  {reason}" for reason in verdict.reasons[:20])
             raise GateError(
                 f"The model must not be released:\n{lines}",
@@ -164,12 +168,14 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         )
         blessed = by_evaluator and passes(verdict, config)
         verdict_artifact = artifact_utils.get_single_instance(output_dict["verdict"])
-        verdict_artifact.set_string_custom_property("outcome", verdict.outcome)
+        verdict_artifact.set_string_custom_property(OUTCOME_PROPERTY, verdict.outcome)
         _write(
             f"{verdict_artifact.uri}/{VERDICT}",
             as_json(verdict, config, evaluator_blessed=by_evaluator),
         )
-        _bless(given, artifact_utils.get_single_instance(output_dict["blessing"]), blessed)
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        blessing.set_string_custom_property(OUTCOME_PROPERTY, verdict.outcome)
+        _bless(given, blessing, blessed)
 
 
 def _bless(given: Artifact, blessing: Artifact, blessed: bool) -> None:

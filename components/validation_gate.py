@@ -35,6 +35,8 @@ from components.code_digest import code_digest
 from data.errors import GateError
 
 VERDICT: Final = "verdict.json"
+STATISTICS_ID: Final = "statistics_id"
+"""Custom property of a Validation: whose statistics passed; previous-statistics heeds it."""
 MIN_COMPARED_EXAMPLES: Final = 2000
 """Drift and skew are judged only from so many examples on both sides. CelebA's identities have
 about 20 images each, so 2,000 images are some 100 people, and a rate of 0.5 has a standard error of
@@ -177,6 +179,9 @@ def compare(
             if a.kind.startswith("COMPARATOR")
         ]
         notes[name] = "compared"
+    for split in statistics:
+        if split not in previous:
+            notes[f"{split} against its previous statistics"] = "no earlier data passed this gate"
     return result, notes
 
 
@@ -245,8 +250,11 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
             "accepted_anomalies": [asdict(a) for a in accepted],
             "comparisons": notes,
         }
-        uri = artifact_utils.get_single_uri(output_dict["validation"])
-        with fileio.open(f"{uri}/{VERDICT}", "w") as file:
+        validation = artifact_utils.get_single_instance(output_dict["validation"])
+        validation.set_int_custom_property(
+            STATISTICS_ID, artifact_utils.get_single_instance(input_dict["statistics"]).id
+        )
+        with fileio.open(f"{validation.uri}/{VERDICT}", "w") as file:
             json.dump(verdict, file, indent=2, sort_keys=True)
 
 

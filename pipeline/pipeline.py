@@ -216,6 +216,9 @@ def create_pipeline(
         example_validator,
         *previous.nodes,
         validation_gate,
+        *target.keep_passed(
+            statistics_gen.outputs["statistics"], validation_gate.outputs["validation"]
+        ),
         *([tuner] if tuner else []),
         trainer,
         *baseline.nodes,

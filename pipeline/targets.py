@@ -37,7 +37,12 @@ class Target(Protocol):
         """Returns nodes that notice changed data, where example-gen's driver cannot."""
 
     def previous_statistics(self, statistics: tfx.types.BaseChannel) -> Lookup:
-        """Looks up the newest statistics older than these."""
+        """Looks up the newest statistics older than these that passed validation-gate."""
+
+    def keep_passed(
+        self, statistics: tfx.types.BaseChannel, validation: tfx.types.BaseChannel
+    ) -> tuple[Node, ...]:
+        """Returns nodes that keep what passed, for `previous_statistics` of later runs."""
 
     def baseline(self, candidate: tfx.types.BaseChannel) -> Lookup:
         """Looks up the released model that the candidate is compared with."""
@@ -57,6 +62,12 @@ class Local:
         """See Target."""
         node = previous_statistics(statistics)
         return Lookup(node.outputs["previous"], (node,))
+
+    def keep_passed(
+        self, statistics: tfx.types.BaseChannel, validation: tfx.types.BaseChannel
+    ) -> tuple[Node, ...]:
+        """Returns none: ML Metadata keeps statistics and what the gate said of them."""
+        return ()
 
     def baseline(self, candidate: tfx.types.BaseChannel) -> Lookup:
         """See Target."""

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import expit, logit, ndtr
 
 from components.evaluation.clusters import People, student
 from components.evaluation.intervals import Floats, Interval, critical, wilson
@@ -104,7 +104,8 @@ class Ranking:
         self._zeros_below = np.searchsorted(zeros, ones, "left")
         self._zeros_to = np.searchsorted(zeros, ones, "right")
         self._ones_below = np.searchsorted(ones, ones, "left")
-        # For each 0: how many ones, and how many zeros, score at most as much.
+        # For each 0: how many ones score lower; how many ones, and how many zeros, at most as much.
+        self._ones_below_zero = np.searchsorted(ones, zeros, "left")
         self._ones_to = np.searchsorted(ones, zeros, "right")
         self._zeros_to_zero = np.searchsorted(zeros, zeros, "right")
         self._ties = bool(np.any(self._zeros_below != self._zeros_to))
@@ -143,6 +144,20 @@ class Ranking:
         with np.errstate(invalid="ignore", divide="ignore"):
             area: Floats = _coldot(ones, wins) / (ones.sum(0, dtype=np.float64) * to_zero[-1])
         return area
+
+    def influence(self) -> Floats:
+        """Returns what each example adds to the error of the AUC, (n,), in the order as given.
+
+        Placement values less their mean (DeLong et al. 1988, Biometrics 44:837); sums of them
+        within people are what Obuchowski 1997 (Biometrics 53:567) squares.
+        """
+        ones, zeros = len(self.ones), len(self.zeros)
+        of_ones = (self._zeros_below + self._zeros_to) / (2 * zeros)
+        of_zeros = 1 - (self._ones_below_zero + self._ones_to) / (2 * ones)
+        found = np.empty(ones + zeros)
+        found[self.ones] = (of_ones - of_ones.mean()) / ones
+        found[self.zeros] = (of_zeros - of_zeros.mean()) / zeros
+        return found
 
 
 def _cumulative(weights: Weights) -> Weights:
@@ -202,30 +217,26 @@ def percentile(
     replicates: Floats,
     confidence: float,
     *,
-    people: int | None = None,
+    degrees: float = np.inf,
     remove_bias: bool = False,
 ) -> Interval:
     """Percentile interval; replicates without a value (an empty class) are left out.
 
-    With few people it is too short; it is widened as Student's t widens a normal interval, and by
-    sqrt(n / (n - 1)): the "expanded percentile interval" (Hesterberg 2015, Am. Stat. 69:371).
+    With few people it is too short, and is widened as Student's t widens a normal interval (the
+    "expanded percentile interval": Hesterberg 2015, The American Statistician 69:371).
 
     Args:
       value: of all examples.
       replicates: (replicates,).
       confidence: e.g. 0.95.
-      people: how many the examples are of; None widens nothing.
+      degrees: of freedom of Student's t; see `clusters.degrees_of`.
       remove_bias: shifts the replicates so that their mean is `value`. Absolute values, as in the
         calibration error, grow under resampling.
     """
     good = replicates[np.isfinite(replicates)]
     if not np.isfinite(value) or not len(good):
         return Interval(*(np.asarray(np.nan),) * 3)
-    tail = (1 - confidence) / 2
-    if people is not None:
-        few = max(people, 2)
-        t = student(critical(confidence), few - 1) * np.sqrt(few / (few - 1))
-        tail = float(ndtr(-t))
+    tail = float(ndtr(-student(critical(confidence), degrees)))
     low, high = np.quantile(good, (tail, 1 - tail))
     if remove_bias:
         bias = good.mean() - value
@@ -234,13 +245,28 @@ def percentile(
 
 
 def area_interval(
-    value: float, replicates: Floats, independent: int, z: float, people: int | None = None
+    value: float, replicates: Floats, independent: int, z: float, degrees: float = np.inf
 ) -> Interval:
-    """As `percentile`; where classes are wholly separated (or inverted), resampling shows no width.
+    """Interval of an area under a curve: Student's t on the logit's scale.
 
-    Then the bound is Wilson's for as many successes in a row as there are `independent` pairs (of
-    people, where they are known).
+    Near 1, where good models are, an area is skewed and percentiles cover too little; its logit is
+    not (Pepe 2003, The Statistical Evaluation of Medical Tests, 5.2). Where classes are wholly
+    separated (or inverted), resampling shows no width: then the bound is Wilson's for as many
+    successes in a row as there are `independent` pairs (of people, where they are known).
+
+    Args:
+      value: of all examples, 0 to 1.
+      replicates: (replicates,).
+      independent: pairs of a 0 and a 1 that share nobody.
+      z: normal critical value.
+      degrees: of freedom of Student's t; see `clusters.degrees_of`.
     """
-    if value in (0.0, 1.0):
+    good = replicates[np.isfinite(replicates)]
+    if value in (0.0, 1.0) or not len(good):
         return wilson(value * independent, independent, z)
-    return percentile(value, replicates, float(2 * ndtr(z) - 1), people=people)
+    edge = 1 / (2 * max(independent, 1) ** 2)
+    half = float(student(z, degrees)) * logit(np.clip(good, edge, 1 - edge)).std(ddof=1)
+    centre = logit(value)
+    return Interval(
+        np.asarray(value), np.asarray(expit(centre - half)), np.asarray(expit(centre + half))
+    )

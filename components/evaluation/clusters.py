@@ -282,16 +282,32 @@ def _estimate(values: Floats, domain: Mask, whose: People) -> _Estimate:
     square = np.square(residuals)
     total = float(square.sum())
     variance = (there - 1) / there * total / n
-    kurtosis = there * float(square @ square) / total**2 if total else np.inf
-    degrees = 2 * there / (kurtosis - 1) if kurtosis > 1 else np.inf
-    return _Estimate(
-        mean,
-        n,
-        n / max(variance / independent, 1.0),
-        max(min(degrees, kish - 1), _FEWEST_DEGREES),
-        there,
-        residuals,
-    )
+    effective = n / max(variance / independent, 1.0)
+    degrees = _degrees(square, there, kish)
+    return _Estimate(mean, n, effective, degrees, there, residuals)
+
+
+def _degrees(square: Floats, people: int, kish: float) -> float:
+    """Returns the degrees of freedom of a sum of squared residuals, by their kurtosis."""
+    total = float(square.sum())
+    kurtosis = people * float(square @ square) / total**2 if total else np.inf
+    degrees = 2 * people / (kurtosis - 1) if kurtosis > 1 else np.inf
+    return max(min(degrees, kish - 1), _FEWEST_DEGREES)
+
+
+def degrees_of(influence: Floats, whose: People) -> float:
+    """Returns the degrees of freedom of an estimate to whose error images add up.
+
+    Args:
+      influence: of each image on the estimate, (n,); see `bootstrap.Ranking.influence`.
+      whose: the images' people; infinite where each image is a person's only one.
+    """
+    if whose.count == len(whose.codes):
+        return float(np.inf)
+    sizes = np.bincount(whose.codes).astype(np.float64)
+    of_people = np.bincount(whose.codes, influence)
+    kish = float(sizes.sum() ** 2 / (sizes @ sizes))
+    return _degrees(np.square(of_people), whose.count, kish)
 
 
 def _as_rates(found: Sequence[_Estimate]) -> Rates:

@@ -109,8 +109,9 @@ def against_chance(table: pd.DataFrame, config: EvaluationConfig) -> Finding | N
     weights = bootstrap.Replicates(whose, config.bootstrap_replicates, config.seed)
     found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
     smaller = min(len(np.unique(whose.codes[label == y])) for y in (0, 1))
+    degrees = clusters.degrees_of(ranking.influence(), whose)
     interval = bootstrap.area_interval(
-        value, found, smaller, float(critical(config.confidence)), whose.count
+        value, found, smaller, float(critical(config.confidence)), degrees
     )
     low, high = float(interval.low), float(interval.high)
     numbers = {"auc": value, "low": low, "high": high, "n": len(label)}

@@ -248,7 +248,8 @@ def _resampled(
             if old is not None:
                 worse[block] = areas[0, block] - old.auc(w)
     value = float(bootstrap.calibration_error(p_positive, label, one)[0])
-    error = bootstrap.percentile(value, errors, confidence, people=whose.count, remove_bias=True)
+    few = np.inf if whose.count == n else max(whose.count - 1, 1)
+    error = bootstrap.percentile(value, errors, confidence, degrees=few, remove_bias=True)
     result = {
         "calibration_error": _measured(
             Interval(error.value, np.maximum(error.low, 0), np.minimum(error.high, 1)), n
@@ -257,6 +258,8 @@ def _resampled(
     if not ranking.defined:
         return result, None
     positives, negatives = (len(np.unique(whose.codes[label == y])) for y in (1, 0))
+    influence = ranking.influence()
+    degrees = clusters.degrees_of(influence, whose)
     points = [float(point[0]) for point in ranking.curves(one)]
     for name, point, found, independent in zip(
         ("auc", "average_precision_positive", "average_precision_negative"),
@@ -265,12 +268,13 @@ def _resampled(
         (min(positives, negatives), positives, negatives),
         strict=True,
     ):
-        interval = bootstrap.area_interval(point, found, independent, z, whose.count)
+        interval = bootstrap.area_interval(point, found, independent, z, degrees)
         result[name] = _measured(interval, n)
     if old is None:
         return result, None
     change = points[0] - float(old.auc(one)[0])
-    against = bootstrap.percentile(change, worse, confidence, people=whose.count)
+    degrees = clusters.degrees_of(influence - old.influence(), whose)
+    against = bootstrap.percentile(change, worse, confidence, degrees=degrees)
     return result, _measured(against, n)
 
 

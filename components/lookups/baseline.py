@@ -5,14 +5,17 @@ the candidate itself: the Evaluator's inputs then differ from the first run's, a
 and the pusher all run again. "The newest blessed model older than the candidate" is the same answer
 on every rerun, and never compares a model with itself.
 
-The blessing that counts is fairness-gate's. The Evaluator's alone does not make a baseline.
+The blessing that counts is fairness-gate's. The Evaluator's alone does not make a baseline, nor
+does a model that only a setting let through (`on_failure=warn`), unless a reviewer approved it by
+name. A model that a reviewer rejected is no baseline, however well it did.
 """
 
 from tfx import v1 as tfx
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact, standard_artifacts
 
-from components.fairness_gate import JUDGE, JUDGE_PROPERTY
+from components.approval import APPROVE, REJECT, ReviewDecision
+from components.fairness_gate import BLOCKED, JUDGE, JUDGE_PROPERTY, OUTCOME_PROPERTY
 from components.lookups.files import present
 
 # Written by TFX's Evaluator onto the ModelBlessing (tfx.components.evaluator.constants).
@@ -23,8 +26,8 @@ BLESSED = "blessed"
 class BlessedBeforeCandidate(ResolverStrategy):  # type: ignore[misc]  # TFX ships no types
     """Resolves `model` to the newest blessed model that is older than `candidate`, or to nothing.
 
-    Inputs: `candidate` (the model just trained), `model` and `model_blessing` (all of the
-    pipeline's). Outputs the same keys; `model_blessing` is the baseline's.
+    Inputs: `candidate` (the model just trained), `model`, `model_blessing` and `decision` (all of
+    the pipeline's). Outputs the same keys; `model_blessing` and `decision` are the baseline's.
     """
 
     def resolve_artifacts(
@@ -35,14 +38,23 @@ class BlessedBeforeCandidate(ResolverStrategy):  # type: ignore[misc]  # TFX shi
 
 
 def choose_baseline(
-    candidate: list[Artifact], model: list[Artifact], model_blessing: list[Artifact]
+    candidate: list[Artifact],
+    model: list[Artifact],
+    model_blessing: list[Artifact],
+    decision: list[Artifact],
 ) -> dict[str, list[Artifact]]:
     """Picks the baseline among models whose files exist; MLMD counts ids up."""
+    decided = {
+        d.get_int_custom_property("model_id"): d for d in sorted(decision, key=lambda d: d.id)
+    }
+    said = {m: d.get_string_custom_property("decision") for m, d in decided.items()}
     blessings = {
-        b.get_int_custom_property(CURRENT_MODEL_ID): b
-        for b in model_blessing
+        m: b
+        for b in sorted(model_blessing, key=lambda b: b.id)
         if b.get_int_custom_property(BLESSED) == 1
         and b.get_string_custom_property(JUDGE_PROPERTY) == JUDGE
+        and said.get(m := b.get_int_custom_property(CURRENT_MODEL_ID)) != REJECT
+        and (b.get_string_custom_property(OUTCOME_PROPERTY) != BLOCKED or said.get(m) == APPROVE)
     }
     newest_candidate = max((c.id for c in candidate), default=0)
     older = [m for m in model if m.id in blessings and m.id < newest_candidate]
@@ -51,6 +63,7 @@ def choose_baseline(
         "candidate": candidate,
         "model": [baseline] if baseline else [],
         "model_blessing": [blessings[baseline.id]] if baseline else [],
+        "decision": [decided[baseline.id]] if baseline and baseline.id in decided else [],
     }
 
 
@@ -61,4 +74,5 @@ def baseline_resolver(candidate: tfx.types.BaseChannel) -> tfx.dsl.Resolver:
         candidate=candidate,
         model=tfx.dsl.Channel(type=standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=standard_artifacts.ModelBlessing),
+        decision=tfx.dsl.Channel(type=ReviewDecision),
     ).with_id("baseline-resolver")

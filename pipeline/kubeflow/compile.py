@@ -44,7 +44,13 @@ PARAMETERS: Final = {
 }
 """A run's parameter -> the nodes' parameters that it sets. Its default is what is compiled."""
 
-UNCACHED: Final = ("data-version", "baseline-version", "previous-version", "release-pusher")
+UNCACHED: Final = (
+    "data-version",
+    "baseline-version",
+    "previous-version",
+    "passed-statistics",
+    "release-pusher",
+)
 """Nodes that look at, or change, what KFP's cache key does not hold: files on volumes."""
 
 JUDGES: Final = ("validation-gate", "fairness-gate")

@@ -8,7 +8,8 @@ pipeline/kubeflow/entrypoint.py then drops that input, as TFX does with an empty
 
     data-version         fingerprint of the data set     -> a parameter of example-gen
     baseline-version     which release to compare with   -> baseline             -> its model
-    previous-version     which statistics came before    -> previous-statistics  -> the statistics
+    previous-version     which statistics passed before  -> previous-statistics  -> the statistics
+    passed-statistics    keeps this run's, once validation-gate let them pass
 
 Plain functions on folders; TFX, which takes many seconds to import, is not needed here.
 """
@@ -168,30 +169,55 @@ def baseline(task: Task) -> None:
 
 
 def previous_version(task: Task) -> None:
-    """Keeps the statistics outside the artifact store; answers with the ones before, or NOTHING."""
+    """Answers with the newest kept statistics that are not these, or NOTHING."""
     history = Path(task.parameters["history_dir"])
-    task.answers[FOUND] = remember(task.inputs["statistics"], history) or NOTHING
+    found = version_before(task.inputs["statistics"], history)
+    task.answers[FOUND] = found or NOTHING
 
 
-def remember(current: Path, history: Path) -> str | None:
-    """Adds a folder to the history; returns the name of the entry before it.
+def passed_statistics(task: Task) -> None:
+    """Keeps the statistics, outside the artifact store; runs only after the gate let them pass.
 
-    The history grows by one folder whenever the content is another than the last one's.
+    Data that were refused are no reference: else a drift that stays would be refused once.
     """
-    digest = hashlib.sha256()
-    for file in sorted(p for p in current.rglob("*") if p.is_file()):
-        digest.update(f"{file.relative_to(current).as_posix()}\0".encode())
-        digest.update(file.read_bytes())
-    name = digest.hexdigest()[:16]
+    keep(task.inputs["statistics"], Path(task.parameters["history_dir"]))
+
+
+def version_before(current: Path, history: Path) -> str | None:
+    """Returns the history's last entry; if that has the same content, the one before it."""
+    entries = _entries(history)
+    if entries and entries[-1].endswith(f"-{_digest(current)}"):
+        entries.pop()
+    return entries[-1] if entries else None
+
+
+def keep(current: Path, history: Path) -> None:
+    """Adds a folder to the history, if its content is another than the last one's."""
+    name, entries = _digest(current), _entries(history)
+    if entries and entries[-1].endswith(f"-{name}"):
+        return
     history.mkdir(parents=True, exist_ok=True)
-    entries = sorted(p.name for p in history.iterdir() if p.name[:1].isdigit())
-    if not entries or not entries[-1].endswith(f"-{name}"):
-        staged = history / f".{name}"
-        shutil.rmtree(staged, ignore_errors=True)
-        shutil.copytree(current, staged)
-        entries.append(f"{int(entries[-1].split('-')[0]) + 1 if entries else 1:06d}-{name}")
-        staged.rename(history / entries[-1])
-    return entries[-2] if len(entries) > 1 else None
+    staged = history / f".{name}"
+    shutil.rmtree(staged, ignore_errors=True)
+    shutil.copytree(current, staged)
+    number = int(entries[-1].split("-")[0]) + 1 if entries else 1
+    staged.rename(history / f"{number:06d}-{name}")
+
+
+def _entries(history: Path) -> list[str]:
+    """Returns the history's folders, oldest first."""
+    if not history.is_dir():
+        return []
+    return sorted(p.name for p in history.iterdir() if p.name[:1].isdigit())
+
+
+def _digest(folder: Path) -> str:
+    """Returns 16 hex digits over names and content of the files."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(folder).as_posix()}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def previous_statistics(task: Task) -> None:

@@ -8,6 +8,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import BaseChannel, channel_utils, component_spec, standard_artifacts
 
 from components.code_digest import code_digest
+from components.validation_gate import Validation
 from pipeline.kubeflow.lookup import FOUND, NOTHING
 
 CODE = "pipeline.kubeflow.lookup"
@@ -139,5 +140,31 @@ class PreviousStatistics(base_component.BaseComponent):  # type: ignore[misc]
                 history_dir=history_dir,
                 code=code_digest(CODE),
                 previous=channel_utils.as_channel([standard_artifacts.ExampleStatistics()]),
+            )
+        )
+
+
+class PassedStatisticsSpec(component_spec.ComponentSpec):  # type: ignore[misc]
+    """The run's statistics, that they passed, and where they are kept."""
+
+    PARAMETERS = {"history_dir": _text()}  # noqa: RUF012
+    INPUTS = {  # noqa: RUF012
+        "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        "validation": component_spec.ChannelParameter(type=Validation),
+    }
+    OUTPUTS: dict[str, Any] = {}  # noqa: RUF012
+
+
+class PassedStatistics(base_component.BaseComponent):  # type: ignore[misc]
+    """Keeps statistics that validation-gate let pass, for the next night's comparison."""
+
+    SPEC_CLASS = PassedStatisticsSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Elsewhere)
+    FUNCTION = f"{CODE}.passed_statistics"
+
+    def __init__(self, statistics: BaseChannel, validation: BaseChannel, history_dir: str) -> None:
+        super().__init__(
+            spec=PassedStatisticsSpec(
+                statistics=statistics, validation=validation, history_dir=history_dir
             )
         )

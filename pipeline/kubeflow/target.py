@@ -14,6 +14,7 @@ from pipeline.kubeflow.nodes import (
     Baseline,
     BaselineVersion,
     DataVersion,
+    PassedStatistics,
     PreviousStatistics,
     PreviousVersion,
 )
@@ -37,6 +38,7 @@ class Cluster:
 
     def __init__(self, config: PipelineConfig) -> None:
         self._config = config
+        self._history = str(Path(config.workdir) / "statistics")
 
     def watch(self, example_gen: Node) -> tuple[Node, ...]:
         """Returns `data-version`, whose answer is a parameter of example-gen, and so of its cache.
@@ -49,10 +51,16 @@ class Cluster:
 
     def previous_statistics(self, statistics: tfx.types.BaseChannel) -> Lookup:
         """See pipeline.targets.Target."""
-        history = str(Path(self._config.workdir) / "statistics")
-        version = PreviousVersion(statistics, history).with_id("previous-version")
-        node = PreviousStatistics(history).with_id("previous-statistics")
+        version = PreviousVersion(statistics, self._history).with_id("previous-version")
+        node = PreviousStatistics(self._history).with_id("previous-statistics")
         return Lookup(node.outputs["previous"], (version, node))
+
+    def keep_passed(
+        self, statistics: tfx.types.BaseChannel, validation: tfx.types.BaseChannel
+    ) -> tuple[Node, ...]:
+        """See pipeline.targets.Target."""
+        node = PassedStatistics(statistics, validation, self._history)
+        return (node.with_id("passed-statistics"),)
 
     def baseline(self, candidate: tfx.types.BaseChannel) -> Lookup:
         """See pipeline.targets.Target."""

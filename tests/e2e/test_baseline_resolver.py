@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
+from components.approval import APPROVE, REJECT, ReviewDecision
 from components.lookups.baseline import choose_baseline
 from components.lookups.previous_statistics import choose_previous
+from components.validation_gate import Validation
 
 
 def model(model_id: int) -> standard_artifacts.Model:
@@ -16,12 +18,21 @@ def model(model_id: int) -> standard_artifacts.Model:
 
 
 def blessing(
-    model_id: int, blessed: bool, judge: str = "fairness-gate"
+    model_id: int, blessed: bool, judge: str = "fairness-gate", outcome: str = "passed"
 ) -> standard_artifacts.ModelBlessing:
     artifact = standard_artifacts.ModelBlessing()
     artifact.set_int_custom_property("current_model_id", model_id)
     artifact.set_int_custom_property("blessed", int(blessed))
     artifact.set_string_custom_property("judge", judge)
+    artifact.set_string_custom_property("outcome", outcome)
+    return artifact
+
+
+def decision(decision_id: int, model_id: int, said: str) -> ReviewDecision:
+    artifact = ReviewDecision()
+    artifact.id = decision_id
+    artifact.set_int_custom_property("model_id", model_id)
+    artifact.set_string_custom_property("decision", said)
     return artifact
 
 
@@ -43,6 +54,7 @@ def test_the_baseline_depends_on_the_candidate_only(
         candidate=[model(candidate)],
         model=[model(i) for i in (1, 2, 3)],
         model_blessing=[blessing(i, ok) for i, ok in blessings.items()],
+        decision=[],
     )
     assert [m.id for m in found["model"]] == ([baseline] if baseline else [])
     assert len(found["model_blessing"]) == len(found["model"])
@@ -58,6 +70,7 @@ def test_the_evaluators_blessing_alone_makes_no_baseline() -> None:
             blessing(2, True, judge=""),
             blessing(2, False),
         ],
+        decision=[],
     )
     assert [m.id for m in found["model"]] == [1]
 
@@ -72,6 +85,38 @@ def test_a_model_whose_files_are_gone_is_no_baseline(tmp_path: Path) -> None:
         candidate=[models[2]],
         model=models,
         model_blessing=[blessing(1, True), blessing(2, True)],
+        decision=[],
     )
     assert [m.id for m in found["model"]] == [1]
-    assert [p.id for p in choose_previous([models[2]], models)["previous"]] == [1]
+    passed = []
+    for each in models:
+        validation = Validation()
+        validation.set_int_custom_property("statistics_id", each.id)
+        passed.append(validation)
+    assert [p.id for p in choose_previous([models[2]], models, passed)["previous"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "decisions", "baseline"),
+    [
+        ("passed", (), 2),
+        ("warned", (), 2),
+        ("passed", (REJECT,), 1),
+        ("passed", (APPROVE, REJECT), 1),
+        ("passed", (REJECT, APPROVE), 2),
+        ("blocked", (), 1),  # blessed all the same, by on_failure=warn
+        ("blocked", (APPROVE,), 2),
+        ("blocked", (APPROVE, REJECT), 1),
+    ],
+)
+def test_a_baseline_was_neither_rejected_nor_only_let_through(
+    outcome: str, decisions: tuple[str, ...], baseline: int
+) -> None:
+    """The newest decision counts; a reviewer's name stands for what a setting does not."""
+    found = choose_baseline(
+        candidate=[model(3)],
+        model=[model(i) for i in (1, 2, 3)],
+        model_blessing=[blessing(1, True), blessing(2, True, outcome=outcome)],
+        decision=[decision(10 + i, 2, said) for i, said in enumerate(decisions)],
+    )
+    assert [m.id for m in found["model"]] == [baseline]

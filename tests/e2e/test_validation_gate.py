@@ -1,5 +1,8 @@
 """The gate's judgement, on statistics made from small tables; and the schema's proposal."""
 
+import copy
+import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,12 +11,21 @@ import pandas as pd
 import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.types import standard_artifacts
 
-from components.lookups import previous_statistics
+from components.lookups.previous_statistics import choose_previous
 from components.schema.update import propose
-from components.validation_gate import Anomaly, compare, judge, list_anomalies
+from components.validation_gate import (
+    Anomaly,
+    Executor,
+    Validation,
+    compare,
+    judge,
+    list_anomalies,
+)
 from data import contract
 from data.errors import DataError, GateError
+from pipeline.kubeflow import lookup
 
 import tensorflow_data_validation as tfdv  # isort: skip  # after tfx
 
@@ -103,7 +115,9 @@ def test_drift_and_skew_are_judged_where_there_are_enough_examples():
     assert {(a.split, a.feature) for a in found} == {
         ("train against its previous statistics", "Young")
     }
-    assert all(note == "compared" for note in notes.values()) and len(notes) == 2
+    assert notes["train against its previous statistics"] == "compared"
+    assert notes["test against train"] == "compared"
+    assert "no earlier data passed" in notes["test against its previous statistics"]
     found, _ = compare({"train": many, "test": moved}, {}, schema())
     assert {(a.split, a.feature) for a in found} == {("test against train", "Young")}
     assert compare({"train": many, "test": statistics(4000, 2)}, {"train": many}, schema())[0] == []
@@ -111,13 +125,108 @@ def test_drift_and_skew_are_judged_where_there_are_enough_examples():
     assert found == [] and "too few examples" in notes["val against train"]
 
 
-def test_previous_statistics_are_older_than_the_current():
-    """The newest that is older; nothing in a first run, and never the data themselves."""
-    a, b, c = (SimpleNamespace(id=i) for i in (3, 5, 8))
-    choose = previous_statistics.choose_previous
-    assert choose([c], [a, b, c]) == {"current": [c], "previous": [b]}
-    assert choose([b], [c, a, b]) == {"current": [b], "previous": [a]}
-    assert choose([a], [a]) == {"current": [a], "previous": []}
+def artifact(identity, **properties):
+    """Stands for an Artifact: an id and whole-number properties."""
+    return SimpleNamespace(
+        id=identity, uri="", get_int_custom_property=lambda key: properties.get(key, 0)
+    )
+
+
+def test_previous_statistics_are_older_than_the_current_and_passed():
+    """The newest that is older and passed; nothing in a first run."""
+    a, b, c = (artifact(i) for i in (3, 5, 8))
+    ok = {i: artifact(100 + i, statistics_id=i) for i in (3, 5, 8)}
+
+    def previous(current, everything, passed):
+        found = choose_previous([current], everything, [ok[i] for i in passed])
+        assert found["current"] == [current]
+        return [p.id for p in found["previous"]]
+
+    assert previous(c, [a, b, c], (3, 5, 8)) == [5]
+    assert previous(b, [c, a, b], (3, 5, 8)) == [3]
+    assert previous(a, [a], (3,)) == []
+    # 5 was refused: it is no reference, for whatever comes after it.
+    assert previous(c, [a, b, c], (3,)) == [3]
+    assert previous(c, [a, b, c], ()) == []
+
+
+class Schedule:
+    """Nights of validation-gate itself, on real artifacts; a way to look up what came before."""
+
+    def __init__(self, folder):
+        self.folder, self.nights, self.passed = folder, [], []
+
+    def _artifact(self, kind, name, uri):
+        made = kind()
+        made.uri, made.id = str(uri), len(self.nights) * 10 + 1
+        made.name = name
+        return made
+
+    def night(self, rate, accept, lookup):
+        """Returns whether the gate passed data whose share of Young is `rate`."""
+        here = self.folder / str(len(self.nights))
+        found = statistics(2000, len(self.nights), Young=(np.arange(2000) % 100 < rate).astype(int))
+        self.nights.append(here)
+        (here / "statistics/Split-train").mkdir(parents=True)
+        (here / "statistics/Split-train/FeatureStats.pb").write_bytes(found.SerializeToString())
+        (here / "anomalies/Split-train").mkdir(parents=True)
+        checked = tfdv.validate_statistics(found, schema())
+        (here / "anomalies/Split-train/SchemaDiff.pb").write_bytes(checked.SerializeToString())
+        (here / "schema").mkdir()
+        shutil.copy(SCHEMA, here / "schema/schema.pbtxt")
+        (here / "validation").mkdir()
+        now = self._artifact(standard_artifacts.ExampleStatistics, "now", here / "statistics")
+        anomalies = self._artifact(standard_artifacts.ExampleAnomalies, "a", here / "anomalies")
+        now.split_names = anomalies.split_names = '["train"]'
+        validation = self._artifact(Validation, "v", here / "validation")
+        before, keep = lookup(self, now)
+        try:
+            Executor().Do(
+                {
+                    "statistics": [now],
+                    "previous_statistics": before,
+                    "schema": [self._artifact(standard_artifacts.Schema, "s", here / "schema")],
+                    "anomalies": [anomalies],
+                },
+                {"validation": [validation]},
+                {"accept_anomalies": json.dumps(accept)},
+            )
+        except GateError as error:
+            assert "Young" in error.problem and "previous statistics" in error.problem
+            return False
+        keep(validation)
+        return True
+
+
+def by_metadata(schedule, now):
+    """As TFX's resolver looks up."""
+    known = getattr(schedule, "known", [])
+    schedule.known = [*known, now]
+    found = choose_previous([now], schedule.known, schedule.passed)
+    return found["previous"], schedule.passed.append
+
+
+def by_volume(schedule, now):
+    """As the containers on Kubeflow look up."""
+    history = schedule.folder / "history"
+    name = lookup.version_before(Path(now.uri), history)
+    before = []
+    if name:
+        [before] = [[copy.deepcopy(now)]]
+        before[0].uri = str(history / name)
+    return before, lambda validation: lookup.keep(Path(now.uri), history)
+
+
+@pytest.mark.parametrize("way", [by_metadata, by_volume])
+def test_a_drift_that_stays_is_refused_every_night_until_somebody_accepts_it(way, tmp_path):
+    """Six nights, a drift from the fourth on; the seventh is accepted by name."""
+    schedule = Schedule(tmp_path)
+    rates = (50, 52, 51, 80, 80, 81)
+    passed = [schedule.night(rate, (), way) for rate in rates]
+    assert passed == [True, True, True, False, False, False]
+    assert schedule.night(80, ("Young:COMPARATOR_L_INFTY_HIGH",), way)
+    assert schedule.night(81, (), way)
+    assert not schedule.night(50, (), way)
 
 
 def test_schema_proposal_is_a_diff_and_writes_nothing(tmp_path):

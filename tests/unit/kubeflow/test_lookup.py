@@ -18,7 +18,8 @@ from pipeline.kubeflow.lookup import (
     choose_release,
     data_version,
     fingerprint,
-    remember,
+    keep,
+    version_before,
     version_of,
 )
 
@@ -138,12 +139,22 @@ def test_statistics_are_compared_with_those_of_the_data_before(tmp_path: Path) -
         (folder / "FeatureStats.pb").write_text(text)
         return folder.parent
 
-    assert remember(statistics("one"), history) is None
-    assert remember(statistics("one"), history) is None
-    first = remember(statistics("two"), history)
+    def night(text: str) -> str | None:
+        """Returns what these are compared with; they pass, and are kept."""
+        before = version_before(statistics(text), history)
+        keep(statistics(text), history)
+        return before
+
+    assert night("one") is None
+    assert night("one") is None
+    first = night("two")
     assert first is not None and first.startswith("000001-")
-    assert remember(statistics("two"), history) == first
+    assert night("two") == first
     assert (history / first / "Split-train/FeatureStats.pb").read_text() == "one"
+    # What was refused, and so not kept, is compared with nobody's data.
+    second = version_before(statistics("refused"), history)
+    assert second is not None and second.startswith("000002-")
+    assert version_before(statistics("refused again"), history) == second
     # What was there before the last change counts, even when it is as it was long ago.
-    assert str(remember(statistics("one"), history)).startswith("000002-")
+    assert str(night("one")).startswith("000002-")
     assert len(list(history.iterdir())) == 3
