@@ -7,10 +7,14 @@ file objects. Beam is imported only for URIs, so local commands stay quick.
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from data.errors import DataError
+
+IN_ZIP: Final = "!/"
+"""Between the path of a zip and the name of a file in it."""
 
 
 def is_remote(path: str) -> bool:
@@ -33,12 +37,24 @@ def exists(path: str) -> bool:
     return found or bool(list_names(path))
 
 
+def stamp(path: str) -> str:
+    """Returns what changes when a file here changes: its size and time; "" for a URI."""
+    if is_remote(path):
+        return ""
+    status = Path(path).stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
 def read_bytes(path: str) -> bytes:
-    """Returns the whole file.
+    """Returns the whole file; of "a.zip!/b.txt", the file in the zip.
 
     Raises:
       OSError: if it cannot be read.
     """
+    archive, inside, name = path.partition(IN_ZIP)
+    if inside:
+        with open_seekable(archive) as file, zipfile.ZipFile(file) as opened:
+            return opened.read(name)
     with open_seekable(path) as file:
         return file.read()
 
@@ -70,6 +86,30 @@ def list_names(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError as error:
+        raise DataError(
+            f"{folder}: the folder cannot be read: {error.strerror}.",
+            f"Give this user the right to read it, e.g. chmod -R u+rX {folder}.",
+        ) from error
+
+
+def list_folders(folder: str) -> list[str]:
+    """Returns the names of the folders directly in a folder, in no order.
+
+    An object store has no folders: there they are what precedes the next "/" in some name.
+    """
+    if is_remote(folder):
+        from apache_beam.io.filesystems import FileSystems
+
+        prefix = folder.rstrip("/") + "/"
+        [match] = FileSystems.match([prefix + "**"])
+        below = {m.path.removeprefix(prefix).partition("/") for m in match.metadata_list}
+        return sorted({name for name, slash, _ in below if slash and name})
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError as error:

@@ -21,6 +21,7 @@ from components.model_exporter.config import ExportConfig
 from components.trainer.config import TrainerConfig
 from data import contract
 from data.errors import ConfigError
+from data.files import is_remote
 from data.synthetic import SyntheticConfig
 from pipeline.eval_config import EvaluationConfig, FairnessConfig
 
@@ -37,7 +38,8 @@ class DataConfig:
     """Where the data set is.
 
     Attributes:
-      root: folder that holds CelebA's files; "" makes the synthetic look-alike under the workdir.
+      root: folder, zip or URI that holds CelebA's files; "" makes the synthetic look-alike under
+        the workdir.
       synthetic: what that look-alike is like.
       shards: files a split of the examples has; more let a distributed Beam runner spread them.
       faults: how much may be wrong with it.
@@ -161,9 +163,11 @@ class PipelineConfig:
     beam: BeamConfig = field(default_factory=BeamConfig)
 
     @property
-    def data_root(self) -> Path:
-        """The data set's folder, absolute."""
-        return Path(self.data.root or Path(self.workdir) / "data").absolute()
+    def data_root(self) -> str:
+        """The data set's folder, absolute; a URI as it is."""
+        if is_remote(self.data.root):
+            return self.data.root
+        return str(Path(self.data.root or Path(self.workdir) / "data").absolute())
 
     @property
     def serving_dir(self) -> Path:

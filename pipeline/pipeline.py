@@ -49,7 +49,7 @@ def create_pipeline(
     workdir = Path(config.workdir).absolute()
 
     example_gen = CelebAExampleGen(
-        data_root=str(config.data_root),
+        data_root=config.data_root,
         sampling=config.sampling,
         faults=config.data.faults,
         shards=config.data.shards,

@@ -38,9 +38,9 @@ class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no type
         key = utils.FINGERPRINT_PROPERTY_NAME
         fingerprints = []
         for span in spans:
-            # Executor and release then name the folder that was read.
-            exec_properties["input_base"] = span.root
             layout = find_layout(span.root)
+            # The patterns are those of the folder that holds the copy.
+            exec_properties["input_base"] = layout.root
             resolved: dict[str, Any] = super().resolve_exec_properties(
                 exec_properties, pipeline_info, component_info
             )

@@ -81,6 +81,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
             max_faults=faults.max_bad_annotations,
         )
         logger.info("%s: %s, %d annotated images", copies.root, copies.name, len(copies.index))
+        for note in copies.index.notes:
+            logger.warning("%s", note)
         writer = _Writer(self, examples.uri, manifest.uri, int(exec_properties["shards"]), label)
         place, not_there = located(copies)
         if faults.partial:
@@ -103,6 +105,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         texts = manifest_files(
             copies, sample, sampling, label, set_aside, not_there if faults.partial else None
         )
+        if sample.warning:
+            logger.warning("%s", sample.warning)
         for name, text in texts.items():
             _write_text(f"{manifest.uri}/{name}", text)
         examples.split_names = artifact_utils.encode_split_names(list(sample.rows))
@@ -189,13 +193,21 @@ class _Writer:
           DataError: if a shard could not be written.
         """
         bad: dict[str, SetAside] = {}
+        converted = 0
         for task in tasks:
             with fileio.open(task.report) as file:
                 report = json.load(file)
             if report["error"]:
                 raise DataError(report["error"] + ".", "Make room, or choose another workdir.")
+            converted += report["converted"]
             for image_id, problem in report["bad"]:
                 bad[image_id] = SetAside(image_id, task.images, problem)
+        if converted and not bad:
+            logger.warning(
+                "%d images were no JPEGs of 178x218 px and were converted: another file format or "
+                "size.",
+                converted,
+            )
         return list(bad.values())
 
     def _check_limit(

@@ -94,6 +94,8 @@ def manifest_files(
             for split, rows in sample.rows.items()
         },
         "smaller_than_asked": sample.smaller,
+        "splits_warning": sample.warning,
+        "notes": tuple(note.replace(root, "") for note in index.notes),
         "set_aside": len(set_aside),
         "partial": None
         if not_there is None
@@ -147,6 +149,8 @@ def _summary(
         "",
         *(f"Fewer than asked for: {note}." for note in _strings(content["smaller_than_asked"])),
         *([] if not_there is None else [f"{not_there} (see {artifacts.PARTIAL})."]),
+        *([str(content["splits_warning"])] if content["splits_warning"] else []),
+        *_strings(content["notes"]),
         f"Set aside: {len(set_aside)}" + (f" (see {artifacts.DEAD_LETTER})." if set_aside else "."),
         *(f"- {line}" for line in by_problem((s.image_id, s.problem) for s in set_aside)),
     ]

@@ -16,7 +16,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,8 @@ class SamplingConfig:
         "identity_hash".
       allow_smaller: take what there is where a class has too few, rather than raise.
       splits: "official" follows list_eval_partition.txt; "identity_hash" makes identity-disjoint
-        splits of its own.
+        splits of its own; "random" deals the images out, whoever they show. Without a partition
+        "official" becomes "identity_hash", and without identities "random", with a warning.
       test_natural: add a split with the whole test partition, unbalanced.
       leave_out: image ids never to use, e.g. what `genq data audit` found.
     """
@@ -58,7 +59,7 @@ class SamplingConfig:
     test: int | None = None
     split_fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     allow_smaller: bool = False
-    splits: Literal["official", "identity_hash"] = "official"
+    splits: Literal["official", "identity_hash", "random"] = "official"
     test_natural: bool = False
     leave_out: tuple[str, ...] = ()
 
@@ -75,9 +76,9 @@ class SamplingConfig:
             raise ConfigError(
                 f"sampling.balance_by is {self.balance_by!r}; accepted: up to 4 different names."
             )
-        if self.splits not in ("official", "identity_hash"):
+        if self.splits not in ("official", "identity_hash", "random"):
             raise ConfigError(
-                f"sampling.splits is {self.splits!r}; accepted: official, identity_hash."
+                f"sampling.splits is {self.splits!r}; accepted: official, identity_hash, random."
             )
         fractions = self.split_fractions
         if len(fractions) != 3 or min(fractions) <= 0 or not math.isclose(sum(fractions), 1):
@@ -148,10 +149,23 @@ class Sample:
     Attributes:
       rows: split -> row numbers, shuffled by hash.
       smaller: one sentence for each split that got fewer than asked for (allow_smaller).
+      warning: what the splits cost the figures, or "".
     """
 
     rows: dict[str, Rows]
     smaller: tuple[str, ...] = ()
+    warning: str = ""
+
+
+RANDOM_SPLITS: Final = (
+    "The images are dealt out to train, val and test at random: photos of one person may be in two "
+    "splits. A model then recognises people, and measured accuracy is higher than it will be on "
+    "people it has not seen. A partition (train, val, test) or an identity for each image prevents "
+    "that."
+)
+NO_PARTITION: Final = (
+    "There is no partition: splits are made of the identities, so that no person is in two."
+)
 
 
 def hashes(seed: int, ids: Sequence[bytes] | NDArray[np.bytes_]) -> NDArray[np.uint64]:
@@ -176,7 +190,7 @@ def draw(index: Index, config: SamplingConfig, usable: NDArray[np.bool_] | None 
     usable = np.ones(len(index), np.bool_) if usable is None else usable
     if config.leave_out:
         usable = usable & ~np.isin(index.ids, np.array(config.leave_out, "S"))
-    split_of = assign_splits(index, config)
+    split_of, warning = assign_splits(index, config)
     rank = hashes(config.seed, index.ids)
     group = group_codes(index, config.balance_by)
     counts = np.array(
@@ -200,35 +214,37 @@ def draw(index: Index, config: SamplingConfig, usable: NDArray[np.bool_] | None 
             members = np.flatnonzero(group[in_split] == g)
             chosen[members[: quotas[s][g]]] = True
         rows[split] = in_split[chosen]
-    check_identities(index, rows)
+    if config.splits != "random":
+        check_identities(index, rows)
     if config.test_natural:
         rows[contract.TEST_NATURAL] = order[split_of[order] == contract.SPLITS.index("test")]
-    return Sample(rows, smaller)
+    return Sample(rows, smaller, warning)
 
 
-def assign_splits(index: Index, config: SamplingConfig) -> NDArray[np.int8]:
-    """Returns the index into contract.SPLITS of each row, (n,).
+def assign_splits(index: Index, config: SamplingConfig) -> tuple[NDArray[np.int8], str]:
+    """Returns the index into contract.SPLITS of each row, (n,), and what is to be said about it.
 
     Raises:
-      SamplingError: if the data set lacks the file that this needs.
+      SamplingError: if identities are asked for by name, and the data set has none.
     """
-    if config.splits == "official":
-        if index.partition is None:
-            raise SamplingError(
-                "sampling.splits is official, but the data set has no list_eval_partition file.",
-                "Add the file, or make splits by identity: sampling.splits=identity_hash.",
-            )
-        return index.partition
-    if index.identity is None:
+    if config.splits == "official" and index.partition is not None:
+        return index.partition, ""
+    if config.splits == "identity_hash" and index.identity is None:
         raise SamplingError(
-            "sampling.splits is identity_hash, but the data set has no identity_CelebA file.",
-            "Add the file: without it, one person could be in two splits.",
+            "sampling.splits is identity_hash, but the data set has no identities.",
+            "Add identity_CelebA.txt (a line for each image: file name, number of the person), or "
+            "leave the setting out: sampling.splits=official takes the partition, or deals the "
+            "images out at random where there is none.",
         )
+    bounds = np.cumsum(config.split_fractions)[:2]
+    if index.identity is None or config.splits == "random":
+        uniform = hashes(config.seed, [b"split " + i for i in index.ids.tolist()]) / float(2**64)
+        dealt: NDArray[np.int8] = np.searchsorted(bounds, uniform, side="right").astype(np.int8)
+        return dealt, RANDOM_SPLITS
     people, inverse = np.unique(index.identity, return_inverse=True)
     uniform = hashes(config.seed, [b"identity %d" % p for p in people]) / float(2**64)
-    bounds = np.cumsum(config.split_fractions)[:2]
     assigned: NDArray[np.int8] = np.searchsorted(bounds, uniform, side="right").astype(np.int8)
-    return assigned[inverse]
+    return assigned[inverse], NO_PARTITION if config.splits == "official" else ""
 
 
 def group_codes(index: Index, balance_by: Sequence[str]) -> NDArray[np.int64]:

@@ -25,9 +25,11 @@ from tfx.dsl.io import fileio
 from components.example_gen.encoding import Value, encode_example, features
 from components.example_gen.sampling import Sample
 from data import contract
+from data.celeba.convert import aligned_jpeg
 from data.celeba.copies import Copies
-from data.celeba.images import ZipEntries, check_jpeg, quality, read_images
+from data.celeba.images import Entries, quality, read_images
 from data.celeba.index import Index
+from data.celeba.parquet import ParquetEntries
 from data.errors import ImageError
 
 QUALITY_IMAGES_PER_SPLIT: Final = 250
@@ -58,7 +60,7 @@ class ShardTask:
     rows: Index
     images: str
     prefix: bytes
-    entries: ZipEntries | None
+    entries: Entries | None
     measured: int
     max_bad: int
 
@@ -86,7 +88,7 @@ def plan_shards(
             own = rows[copies.source[rows] == copy]
             if len(own):
                 count = min(max(1, round(shards * len(own) / len(rows))), len(own))
-                parts += [(copy, part) for part in np.array_split(own, count)]
+                parts += [(copy, part) for part in _divide(own, count, copies, copy, place)]
         start = 0
         for number, (copy, part) in enumerate(parts):
             listing = copies.listings[copy]
@@ -110,6 +112,21 @@ def plan_shards(
     return tasks
 
 
+def _divide(
+    rows: NDArray[np.int64], count: int, copies: Copies, copy: int, place: NDArray[np.int64]
+) -> list[NDArray[np.int64]]:
+    """Returns the rows of each file, in their order.
+
+    Of Parquet a file gets neighbours, so that no group of rows is read for two files.
+    """
+    entries = copies.listings[copy].entries
+    if count == 1 or not isinstance(entries, ParquetEntries):
+        return np.array_split(rows, count)
+    at = entries.take(place[rows])
+    stored = np.lexsort((at.row, at.file))
+    return [rows[np.sort(part)] for part in np.array_split(stored, count)]
+
+
 # The same for all images, or for all of a partition.
 _GEOMETRY = features(
     {
@@ -123,8 +140,14 @@ _PARTITIONS = [
 _LABELS = [features({contract.LABEL: [value]}) for value in (0, 1)]
 
 
-def examples(task: ShardTask, bad: list[tuple[str, str]]) -> Iterator[bytes]:
-    """Yields the serialized examples of a shard; appends (image id, problem) to `bad`."""
+def examples(task: ShardTask, bad: list[tuple[str, str]], converted: list[str]) -> Iterator[bytes]:
+    """Yields the serialized examples of a shard.
+
+    Args:
+      task: the shard.
+      bad: gets (image id, problem) of each image that cannot be used.
+      converted: gets the id of each image that was no 178x218 JPEG and was made one.
+    """
     rows = task.rows
     ids: list[bytes] = rows.ids.tolist()
     partition = None if rows.partition is None else rows.partition.tolist()
@@ -139,7 +162,10 @@ def examples(task: ShardTask, bad: list[tuple[str, str]]) -> Iterator[bytes]:
         try:
             if isinstance(image, ImageError):
                 raise image
-            check_jpeg(image)
+            jpeg = aligned_jpeg(image)
+            if jpeg is not image:
+                converted.append(ids[i].decode())
+                image = jpeg
             if i < task.measured:
                 brightness, sharpness = quality(image)
                 measured = features(
@@ -176,17 +202,18 @@ def write_shard(path: str) -> None:
     The file appears under its name only when it is whole. Errors go into the report and not up:
     Beam would turn them into text and lose what they are.
 
-    The report is JSON: {"split", "written", "bad": [[image id, problem], …], "error"}.
+    The report is JSON: {"split", "written", "bad": [[image id, problem], …], "converted", "error"}.
     """
     with fileio.open(path, "rb") as file:
         task: ShardTask = pickle.load(file)
     bad: list[tuple[str, str]] = []
+    converted: list[str] = []
     written, problem = 0, ""
     unfinished = f"{task.output}.{uuid.uuid4().hex}.unfinished"
     fileio.makedirs(task.output.rsplit("/", 1)[0])
     try:
         with tf.io.TFRecordWriter(unfinished) as writer:
-            for example in examples(task, bad):
+            for example in examples(task, bad, converted):
                 writer.write(example)
                 written += 1
         fileio.rename(unfinished, task.output, overwrite=True)
@@ -194,6 +221,12 @@ def write_shard(path: str) -> None:
         problem = f"{task.output}: cannot be written: {getattr(error, 'message', error)}"
         if fileio.exists(unfinished):
             fileio.remove(unfinished)
-    report = {"split": task.split, "written": written, "bad": bad, "error": problem}
+    report = {
+        "split": task.split,
+        "written": written,
+        "bad": bad,
+        "converted": len(converted),
+        "error": problem,
+    }
     with fileio.open(task.report, "w") as file:
         json.dump(report, file)

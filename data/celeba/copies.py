@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from data import files
 from data.celeba.images import Listing, list_images, locate
 from data.celeba.index import Index, index_of
+from data.celeba.kinds import Fault
 from data.celeba.layouts import Layout, find_layout
-from data.celeba.tables import Fault, check_limit
+from data.celeba.tables import check_limit
 from data.errors import DataError
 from data.synthetic.config import STAMP
 
@@ -152,6 +153,12 @@ def _joined(
         partition=optional("partition"),
         identity=optional("identity"),
         landmarks=optional("landmarks"),
+        extra={
+            name: np.concatenate([index.extra[name] for index in indexes])
+            for name in indexes[0].extra
+            if all(name in index.extra for index in indexes)
+        },
+        notes=tuple(note for index in indexes for note in index.notes),
         annotated=tuple(
             name
             for name in indexes[0].annotated

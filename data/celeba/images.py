@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data import contract, files
-from data.celeba.layouts import IMAGE_SUFFIXES, Layout
-from data.celeba.tables import Ids
+from data.celeba.kinds import Ids
+from data.celeba.layouts import IMAGE_SUFFIXES, TABLES, Layout, is_part
+from data.celeba.packed import PackedTable
+from data.celeba.parquet import ParquetEntries, read_parquet
+from data.celeba.tfrecords import RecordEntries, read_records
 from data.errors import DataError, ImageError
 
 _REFETCH = "Fetch the image again, or allow more with data.faults.max_bad_image_fraction."
@@ -54,6 +57,9 @@ class ZipEntries:
         )
 
 
+Entries = ZipEntries | ParquetEntries | RecordEntries
+
+
 @dataclass(frozen=True)
 class Listing:
     """The images that are there; nothing of them is read yet.
@@ -61,12 +67,12 @@ class Listing:
     Attributes:
       path: the folder or the zip.
       names: file names without folder, (n,), as bytes; in no order.
-      entries: where each lies, for a zip; None for a folder.
+      entries: where each lies in its zip or table; None for a folder of image files.
     """
 
     path: str
     names: NDArray[np.bytes_]
-    entries: ZipEntries | None
+    entries: Entries | None
 
 
 def list_images(layout: Layout) -> Listing:
@@ -77,8 +83,28 @@ def list_images(layout: Layout) -> Listing:
     """
     if layout.images_kind == "zip":
         return _list_zip(layout.images)
+    if layout.images_kind in TABLES:
+        table = read_packed(layout)
+        return Listing(layout.images, table.ids, table.entries)
     names = [n for n in files.list_names(layout.images) if n.lower().endswith(IMAGE_SUFFIXES)]
     return Listing(layout.images, np.array(names, "S"), None)
+
+
+def read_packed(layout: Layout) -> PackedTable:
+    """Reads the annotations of a layout whose files hold the images as well.
+
+    Raises:
+      AnnotationError: names the file and column, or the row, that is wrong.
+      DataError: if a file cannot be read.
+    """
+    names = sorted(n for n in files.list_names(layout.images) if is_part(n, layout.images_kind))
+    paths = tuple(files.join(layout.images, name) for name in names)
+    stamps = tuple(files.stamp(path) for path in paths)
+    return (
+        read_parquet(paths, stamps)
+        if layout.images_kind == "parquet"
+        else read_records(paths, stamps)
+    )
 
 
 def _list_zip(path: str) -> Listing:
@@ -125,36 +151,50 @@ def _list_zip(path: str) -> Listing:
 
 
 def locate(ids: Ids, listing: Listing) -> tuple[NDArray[np.int64], list[bytes]]:
-    """Finds the image of each annotation.
+    """Finds the image of each annotation: by its name, or by its name in another file format.
 
     Returns:
       place: int64, (n,): row of the listing for each of the ids; -1 where it is missing.
       unannotated: names of images that the index does not have.
     """
-    if not len(listing.names):
+    names = listing.names
+    if not len(names):
         return np.full(len(ids), -1, np.int64), []
-    order = np.argsort(listing.names)
-    names = listing.names[order]
-    at = np.minimum(np.searchsorted(names, ids), len(names) - 1)
-    found = names[at] == ids
+    if not np.isin(ids[:1000], names).any():
+        # 000001.jpg in the annotations, 000001.png on disk: the stem says which.
+        stems = _stems(names)
+        if len(np.unique(stems)) == len(names):
+            ids, names = _stems(ids), stems
+    order = np.argsort(names)
+    ordered = names[order]
+    at = np.minimum(np.searchsorted(ordered, ids), len(names) - 1)
+    found = ordered[at] == ids
     place = np.where(found, order[at], -1)
     known = np.zeros(len(names), np.bool_)
     known[place[found]] = True
     return place, sorted(listing.names[~known].tolist())
 
 
+def _stems(names: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
+    """Returns names without what follows their last dot."""
+    return np.array([n.rpartition(b".")[0] or n for n in names.tolist()], "S")
+
+
 def read_images(
-    path: str, ids: Iterable[bytes], entries: ZipEntries | None
+    path: str, ids: Iterable[bytes], entries: Entries | None
 ) -> Iterator[bytes | ImageError]:
     """Yields each image's bytes, or the error that it met, in the order of `ids`.
 
     Args:
       path: of the folder, or of the zip when there are entries.
       ids: file names.
-      entries: where each lies in the zip.
+      entries: where each lies in the zip or the table.
     """
     if entries is None:
         yield from (_read_file(files.join(path, i.decode())) for i in ids)
+        return
+    if not isinstance(entries, ZipEntries):
+        yield from entries.read()
         return
     with files.open_seekable(path) as file:
         for row, image_id in enumerate(ids):

@@ -7,29 +7,33 @@ take about a second (benchmarks/ingest.py says how long here).
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from data import contract, files
-from data.celeba.layouts import Layout, find_layout
-from data.celeba.tables import (
+from data.celeba.dialects import ALIASES
+from data.celeba.images import read_packed
+from data.celeba.kinds import (
+    SPLIT_WORDS,
     Fault,
     Ids,
     Integers,
-    Table,
     TableKind,
-    check_limit,
-    parse,
+    Texts,
     unknown_columns,
 )
+from data.celeba.layouts import TABLES, Layout, find_layout
+from data.celeba.tables import Table, check_limit, named, parse, partition_of
 from data.errors import AnnotationError, DataError
 
 ATTRIBUTE_TABLE: Final = TableKind(contract.ATTRIBUTES, has_count=True, allowed=(-1, 1), unknown=0)
-PARTITION_TABLE: Final = TableKind(("partition",), has_count=False, allowed=(0, 1, 2))
+PARTITION_TABLE: Final = TableKind(
+    ("partition",), has_count=False, allowed=(0, 1, 2), words=SPLIT_WORDS
+)
 IDENTITY_TABLE: Final = TableKind(("identity",), has_count=False)
 LANDMARK_TABLE: Final = TableKind(contract.LANDMARK_NAMES, has_count=True)
 
@@ -48,6 +52,8 @@ class Index:
       landmarks: int32 pixels, (n, 10), columns as contract.LANDMARK_NAMES; None without the file.
       sha256: path -> hex digest of each annotation file.
       faults: annotation lines that were set aside.
+      extra: further columns of the attribute file as text, each (n,).
+      notes: one line for each file that is not as the authors wrote it: what was assumed.
     """
 
     ids: Ids
@@ -58,6 +64,8 @@ class Index:
     sha256: dict[str, str]
     faults: tuple[Fault, ...] = ()
     annotated: tuple[str, ...] = contract.ATTRIBUTES
+    extra: dict[str, Texts] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -85,6 +93,7 @@ class Index:
             partition=None if self.partition is None else self.partition[rows],
             identity=None if self.identity is None else self.identity[rows],
             landmarks=None if self.landmarks is None else self.landmarks[rows],
+            extra={name: texts[rows] for name, texts in self.extra.items()},
         )
 
 
@@ -105,6 +114,8 @@ def load_index(root: str, *, max_faults: int = 0) -> tuple[Layout, Index]:
 
 def index_of(layout: Layout, *, max_faults: int = 0) -> Index:
     """Reads the annotation files of a known layout; see load_index."""
+    if layout.images_kind in TABLES:
+        return _of_packed(layout)
     parts = (
         ("attributes", layout.attributes, ATTRIBUTE_TABLE),
         ("partition", layout.partition, PARTITION_TABLE),
@@ -125,11 +136,27 @@ def index_of(layout: Layout, *, max_faults: int = 0) -> Index:
     others = {name: table for name, table in tables.items() if name != "attributes"}
     keep = np.ones(len(attributes.ids), np.bool_)
     aligned: dict[str, Integers] = {}
+    notes = [table.note for table in tables.values() if table.note]
     set_aside = {f.image_id.encode() for f in faults}
     for name, table in others.items():
-        rows, present = _align(attributes, table, set_aside)
+        rows, present, note = _align(attributes, table, set_aside)
         aligned[name] = table.values[rows]
         keep &= present
+        notes += [note] if note else []
+    extra = dict(attributes.extra)
+    if "partition" not in aligned and (said := named(extra, ALIASES["partition"])):
+        column = partition_of(extra[said])
+        if column is not None:
+            aligned["partition"] = column[:, None]
+            del extra[said]
+            notes.append(f"{attributes.file}: the column {said!r} says the partition.")
+    if "identity" not in aligned and (said := named(extra, ALIASES["identity"])):
+        _, numbers = np.unique(extra.pop(said), return_inverse=True)
+        aligned["identity"] = (numbers.astype(np.int32) + 1)[:, None]
+        notes.append(f"{attributes.file}: the column {said!r} says who is shown.")
+    if extra:
+        shown = ", ".join(repr(name) for name in extra)
+        notes.append(f"{attributes.file}: further columns are not used: {shown}.")
     partition, identity = aligned.get("partition"), aligned.get("identity")
     unknown = unknown_columns(attributes.values, ATTRIBUTE_TABLE)
     index = Index(
@@ -141,8 +168,31 @@ def index_of(layout: Layout, *, max_faults: int = 0) -> Index:
         sha256={t.file: t.sha256 for t in tables.values()},
         faults=tuple(faults),
         annotated=tuple(np.array(contract.ATTRIBUTES)[~unknown].tolist()),
+        extra=extra,
+        notes=tuple(notes),
     )
     return index if keep.all() else index.take(keep)
+
+
+def _of_packed(layout: Layout) -> Index:
+    """Returns the index of files that hold annotations and images."""
+    table = read_packed(layout)
+    unknown = unknown_columns(table.attributes, ATTRIBUTE_TABLE)
+    notes = list(table.notes)
+    if table.extra:
+        shown = ", ".join(repr(name) for name in table.extra)
+        notes.append(f"{layout.attributes}: further columns are not used: {shown}.")
+    return Index(
+        ids=table.ids,
+        attributes=(table.attributes > 0).astype(np.uint8),
+        partition=None if table.partition is None else table.partition.astype(np.int8),
+        identity=table.identity,
+        landmarks=table.landmarks,
+        sha256={layout.attributes: table.sha256},
+        annotated=tuple(np.array(contract.ATTRIBUTES)[~unknown].tolist()),
+        extra=table.extra,
+        notes=tuple(notes),
+    )
 
 
 def _read_table(path: str, kind: TableKind, max_faults: int) -> Table:
@@ -153,34 +203,44 @@ def _read_table(path: str, kind: TableKind, max_faults: int) -> Table:
             f"{path}: cannot be read: {error.strerror or error}.",
             "Check that the file is there and that this user may read it.",
         ) from error
-    table_format: Literal["txt", "csv"] = "csv" if path.endswith(".csv") else "txt"
-    return parse(path, content, kind, table_format, max_faults=max_faults)
+    return parse(path, content, kind, max_faults=max_faults)
 
 
 def _align(
     attributes: Table, other: Table, set_aside: set[bytes]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Returns, for each attribute row, the row of `other` with its id, and whether there is one.
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], str]:
+    """Finds the row of `other` for each attribute row.
+
+    One file may have more rows than the other: then the images of both are used.
+
+    Returns:
+      rows: int64, (n,); 0 where there is none.
+      present: bool, (n,): whether there is one.
+      note: what was left out, for people, or "".
 
     Raises:
-      AnnotationError: if the files name different images, but for those that were set aside.
+      AnnotationError: if each file names images that the other does not, but for those that were
+        set aside, or they share none.
     """
     if np.array_equal(attributes.ids, other.ids):
-        return np.arange(len(other.ids)), np.ones(len(other.ids), np.bool_)
+        return np.arange(len(other.ids)), np.ones(len(other.ids), np.bool_), ""
     rows = pd.Index(other.ids).get_indexer(pd.Index(attributes.ids))
     present = rows >= 0
     lacking = [i for i in attributes.ids[~present] if i not in set_aside]
     extra = [i for i in other.ids[~np.isin(other.ids, attributes.ids)] if i not in set_aside]
-    if lacking:
+    if lacking and extra:
         raise AnnotationError(
             f"{other.file}: no line for {lacking[0].decode()}, which {attributes.file} lists "
-            f"({len(lacking)} such images).",
+            f"({len(lacking)} such images), and a line for {extra[0].decode()}, which that does "
+            f"not list ({len(extra)} such).",
             "The files are of different copies of CelebA; fetch both again.",
+        )
+    note = ""
+    if lacking:
+        note = (
+            f"{other.file}: lists {int(present.sum())} of the {len(present)} images of "
+            f"{attributes.file}; the others are left out."
         )
     if extra:
-        raise AnnotationError(
-            f"{other.file}: {extra[0].decode()} is not in {attributes.file} "
-            f"({len(extra)} such images).",
-            "The files are of different copies of CelebA; fetch both again.",
-        )
-    return np.where(present, rows, 0), present
+        note = f"{other.file}: lists {len(extra)} images more than {attributes.file}, not used."
+    return np.where(present, rows, 0), present, note

@@ -16,7 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from data import contract
-from data.celeba.images import Listing, check_jpeg, list_images, locate, read_images
+from data.celeba.convert import aligned_jpeg
+from data.celeba.images import Listing, list_images, locate, read_images
 from data.celeba.index import Index, index_of
 from data.celeba.layouts import find_layout
 from data.errors import DataError, ImageError
@@ -39,6 +40,7 @@ class Inspection:
       duplicates: groups of images with the same bytes; None unless images were read.
       problems: one sentence each; empty when all is well.
       missing, unannotated: annotated images that are not there, and images without annotation.
+      notes: what was assumed where a file is not as the authors wrote it.
     """
 
     root: str
@@ -59,6 +61,8 @@ class Inspection:
         lines = [*self.problems, *(f"{name}: the image is missing" for name in self.missing)]
         lines += [f"{name}: the image has no annotation" for name in self.unannotated]
         return "".join(f"{line}\n" for line in lines)
+
+    notes: tuple[str, ...] = ()
 
 
 def inspect(
@@ -122,6 +126,7 @@ def inspect(
         problems=tuple(problems),
         missing=tuple(i.decode() for i in missing.tolist()),
         unannotated=tuple(name.decode() for name in unannotated),
+        notes=index.notes,
     )
 
 
@@ -161,7 +166,7 @@ def _read_all(listing: Listing) -> tuple[list[str], tuple[tuple[str, ...], ...]]
         try:
             if isinstance(image, ImageError):
                 raise image
-            check_jpeg(image)
+            aligned_jpeg(image)
         except DataError as error:
             problems.append(f"{listing.path}: {image_id.decode()}: {error.problem}.")
             continue
@@ -180,6 +185,8 @@ def render(inspection: Inspection, console: Console, *, listed: Path | None = No
     )
     sizes = ", ".join(f"{split} {n:,}" for split, n in inspection.split_sizes.items())
     console.print(f"Official partition: {sizes or 'none'}")
+    for note in inspection.notes:
+        console.print(escape(note), soft_wrap=True, style="yellow")
     if inspection.missing_parts:
         console.print(f"Not in this copy: {', '.join(inspection.missing_parts)}")
     if inspection.duplicates is None:

@@ -20,7 +20,8 @@ from PIL import Image
 
 from data import contract
 from data.celeba import layouts
-from data.celeba.images import check_jpeg
+from data.celeba.convert import aligned_jpeg
+from data.celeba.labels import read_labels
 from data.errors import AnnotationError, DataError, ImageError
 from data.faces.crops import detector_crop
 from data.faces.detector import FaceDetector
@@ -30,6 +31,12 @@ PARTITION: Final = "partition"
 IDENTITY: Final = "identity"
 LEFT_OUT: Final = "left_out.csv"
 JPEG_QUALITY: Final = 95
+NOBODY_KNOWN: Final = (
+    "The labels have neither identity nor partition: `genq run` will deal the photos out to train, "
+    "val and test at random. Photos of one person may then be in two splits, and measured accuracy "
+    "is higher than it will be on people the model has not seen. A column identity (a number or a "
+    "name for each person) prevents that."
+)
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,14 @@ class Row:
       attributes: name -> 0 or 1.
       identity: number of the person, or None.
       partition: one of contract.SPLITS, or "".
+      extra: further columns -> text.
     """
 
     name: str
     attributes: dict[str, int]
     identity: int | None
     partition: str
+    extra: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -57,11 +66,13 @@ class Imported:
       root: the folder.
       images: faces written.
       left_out: (photo, why), also in left_out.csv.
+      notes: what was assumed, and what the data lack.
     """
 
     root: Path
     images: int
     left_out: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
 
 
 def import_photos(
@@ -78,7 +89,7 @@ def import_photos(
     Args:
       photos: folder of the files that the CSV names.
       labels: CSV: image_id, one or more attributes (0 or 1; CelebA's -1 is taken for 0), and
-        optionally identity (a number) and partition (train, val, test).
+        optionally identity (a number or a name), partition (train, val, test) and further columns.
       root: for the copy; must be empty or absent.
       aligned: they are 178x218 crops as CelebA's already: taken as they are.
       partial: leave out lines whose photo is not there; otherwise they are an error.
@@ -91,7 +102,9 @@ def import_photos(
     """
     if root.exists() and any(root.iterdir()):
         raise DataError(f"{root} is not empty.", "Name a new folder; nothing is written over.")
-    rows = read_csv(labels)
+    rows, notes = read_csv(labels)
+    if rows[0].identity is None and not rows[0].partition:
+        notes = (*notes, NOBODY_KNOWN)
     left_out = [(r.name, "the photo is missing") for r in rows if not (photos / r.name).is_file()]
     missing = {name for name, _ in left_out}
     if missing and not (partial and len(missing) < len(rows)):
@@ -125,82 +138,36 @@ def import_photos(
     _write_annotations(root, kept)
     _write_csv(root / "names.csv", ("image_id", "photo"), [(n, r.name) for n, r in kept])
     _write_csv(root / LEFT_OUT, ("photo", "why"), left_out)
-    return Imported(root, len(kept), tuple(left_out))
+    return Imported(root, len(kept), tuple(left_out), notes)
 
 
-def read_csv(path: Path) -> list[Row]:
-    """Reads the labels.
+def read_csv(path: Path) -> tuple[list[Row], tuple[str, ...]]:
+    """Reads the labels; returns them and what was assumed.
 
     Raises:
       AnnotationError: names the line and field that is wrong.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header, lines = list(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise AnnotationError(f"{path}: cannot be read as CSV: {error}.") from error
-    known = [name for name in header if name in contract.ATTRIBUTES]
-    strange = [n for n in header if n not in (*known, contract.IMAGE_ID, IDENTITY, PARTITION)]
-    if contract.IMAGE_ID not in header or not known or strange:
-        wrong = f"unknown column {strange[0]!r}" if strange else f"found {', '.join(header)}"
+    table = read_labels(path)
+    if not table.attributes:
         raise AnnotationError(
-            f"{path}:1: {wrong}; expected image_id, one or more of CelebA's attributes, and "
-            "optionally identity and partition.",
+            f"{path}:1: found no attribute; expected image_id, one or more of CelebA's attributes, "
+            "and optionally identity, partition and further columns.",
             f"Attributes are {', '.join(contract.ATTRIBUTES)}. For one of your own take a free "
             "name, and say what it means by label.positive and label.negative.",
         )
-    if not lines:
-        raise AnnotationError(f"{path}: there is no line but the first.")
-    rows: list[Row] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=2):
-        try:
-            row = _row(line, known)
-        except ValueError as error:
-            raise AnnotationError(f"{path}:{number}: {error}.") from error
-        if row.name in seen:
-            raise AnnotationError(
-                f"{path}:{number}: {row.name} is there already, in line {seen[row.name]}."
-            )
-        seen[row.name] = number
-        rows.append(row)
-    for column, missing in (
-        (IDENTITY, [r.identity is None for r in rows]),
-        (PARTITION, [not r.partition for r in rows]),
-    ):
-        if any(missing) and not all(missing):
-            raise AnnotationError(
-                f"{path}:{missing.index(True) + 2}: {column} is empty; other lines have one.",
-                "Fill it in every line, or leave the column out.",
-            )
-    return rows
-
-
-def _row(line: dict[str, str | None], known: Sequence[str]) -> Row:
-    """Returns a line's Row.
-
-    Raises:
-      ValueError: says what is wrong with it.
-    """
-    text = {key: (value or "").strip() for key, value in line.items() if key}
-    name = text[contract.IMAGE_ID]
-    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ValueError(f"image_id is {name!r}; expected a file name below the folder of photos")
-    for attribute in known:
-        if text[attribute] not in ("-1", "0", "1"):
-            raise ValueError(f"{name}, {attribute}: found {text[attribute]!r}; expected 0 or 1")
-    identity, partition = text.get(IDENTITY, ""), text.get(PARTITION, "")
-    if identity and (not identity.isdecimal() or not 0 < int(identity) < 2**31):
-        raise ValueError(f"{name}, identity: found {identity!r}; expected a number from 1 up")
-    if partition and partition not in contract.SPLITS:
-        raise ValueError(f"{name}, partition: found {partition!r}; expected train, val or test")
-    return Row(
-        name,
-        {attribute: int(text[attribute] == "1") for attribute in known},
-        int(identity) if identity else None,
-        partition,
-    )
+    columns = {name: values.tolist() for name, values in table.attributes.items()}
+    extra = {name: texts.tolist() for name, texts in table.extra.items()}
+    rows = [
+        Row(
+            name,
+            {attribute: int(values[i]) for attribute, values in columns.items()},
+            None if table.identity is None else int(table.identity[i]),
+            "" if table.partition is None else contract.SPLITS[int(table.partition[i])],
+            {column: texts[i] for column, texts in extra.items()},
+        )
+        for i, name in enumerate(table.names)
+    ]
+    return rows, table.notes
 
 
 def _face(photo: bytes, detector: FaceDetector | None) -> bytes:
@@ -210,8 +177,7 @@ def _face(photo: bytes, detector: FaceDetector | None) -> bytes:
       ImageError: if there is none.
     """
     if detector is None:
-        check_jpeg(photo)
-        return photo
+        return aligned_jpeg(photo)
     crop = detector_crop(photo, detector, photo=True)
     if crop is None:
         raise ImageError("no face was found")
@@ -221,15 +187,15 @@ def _face(photo: bytes, detector: FaceDetector | None) -> bytes:
 
 
 def _write_annotations(root: Path, kept: Sequence[tuple[str, Row]]) -> None:
-    def value(row: Row, attribute: str) -> str:
-        if attribute not in row.attributes:
-            return "0"
-        return "1" if row.attributes[attribute] else "-1"
-
-    lines = [str(len(kept)), " ".join(contract.ATTRIBUTES)]
-    lines += [" ".join([n, *(value(r, a) for a in contract.ATTRIBUTES)]) for n, r in kept]
-    _write(root / "Anno" / f"{layouts.ATTRIBUTES}.txt", lines)
     first = kept[0][1]
+    # Attributes that nobody labelled have no column: the data say nothing of them.
+    header = (contract.IMAGE_ID, *first.attributes, *first.extra)
+    rows = [
+        (name, *(str(2 * value - 1) for value in row.attributes.values()), *row.extra.values())
+        for name, row in kept
+    ]
+    (root / "Anno").mkdir(parents=True, exist_ok=True)
+    _write_csv(root / "Anno" / f"{layouts.ATTRIBUTES}.csv", header, rows)
     if first.identity is not None:
         lines = [f"{name} {row.identity}" for name, row in kept]
         _write(root / "Anno" / f"{layouts.IDENTITY}.txt", lines)

@@ -41,7 +41,7 @@ def newest_spans(root: str, window: int = 1) -> tuple[Span, ...]:
     """
     numbers = {
         int(match[1]): name
-        for name in files.list_names(root.rstrip("/"))
+        for name in files.list_folders(root.rstrip("/"))
         if (match := SPAN.fullmatch(name))
     }
     if not numbers:

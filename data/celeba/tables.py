@@ -1,8 +1,9 @@
 """One annotation file: from its bytes to ids and integers, with every fault named by line.
 
-In: the bytes of a `.txt` (one or more spaces; LF or CRLF) or of one of Kaggle's `.csv`. Out: a
-Table. A sound file takes the fast way (pandas' C parser); only when that finds something wrong does
-a second, slow pass look line by line for what it is.
+In: the bytes of a `.txt` (one or more spaces) or of one of Kaggle's `.csv`. Out: a Table. A file as
+the authors or Kaggle wrote it takes the fast way (pandas' C parser). Any other is read line by line
+in the way that data/celeba/dialects.py finds out; what had to be assumed is in the Table's notes,
+and every line that cannot be used is a Fault.
 """
 
 from __future__ import annotations
@@ -10,55 +11,26 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from data.celeba.dialects import Dialect, decode, find_dialect, plain
+from data.celeba.kinds import (
+    SPLIT_WORDS,
+    Fault,
+    Ids,
+    Integers,
+    TableKind,
+    Texts,
+    says_zero_and_one,
+    unknown_columns,
+)
+from data.celeba.lines import FOLDERS_NOTE, NUMBERS_NOTE, LineReader
 from data.errors import AnnotationError
-
-Ids = NDArray[np.bytes_]
-Integers = NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class TableKind:
-    """What a file of this kind looks like.
-
-    Attributes:
-      columns: names of the integer columns that follow the file name.
-      has_count: whether the first line of the .txt says how many rows follow, and the second names
-        the columns.
-      allowed: the values accepted in every column; None accepts any integer.
-      unknown: the value of a column that says nothing; it must then stand in every row.
-    """
-
-    columns: tuple[str, ...]
-    has_count: bool
-    allowed: tuple[int, ...] | None = None
-    unknown: int | None = None
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One line that cannot be used.
-
-    Attributes:
-      line: counted from 1.
-      image_id: the line's first field.
-      problem: what was found and what was expected, without file and line.
-    """
-
-    file: str
-    line: int
-    image_id: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.problem}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +42,8 @@ class Table:
       values: int32, (rows, columns).
       sha256: of the file as it is on disk.
       faults: lines that were set aside.
+      extra: further columns as text, each (rows,).
+      notes: what was assumed, each a short phrase; empty for a file as the authors wrote it.
     """
 
     file: str
@@ -77,46 +51,63 @@ class Table:
     values: Integers
     sha256: str
     faults: tuple[Fault, ...] = field(default=())
+    extra: dict[str, Texts] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """One line for people, or ""."""
+        return f"{self.file}: {'; '.join(self.notes)}." if self.notes else ""
 
 
-def parse(
-    file: str,
-    content: bytes,
-    kind: TableKind,
-    table_format: Literal["txt", "csv"],
-    *,
-    max_faults: int = 0,
-) -> Table:
+def parse(file: str, content: bytes, kind: TableKind, *, max_faults: int = 0) -> Table:
     """Parses one annotation file.
 
     Args:
       file: its path, for messages.
       content: its bytes.
       kind: what is expected.
-      table_format: Kaggle's CSV or the official text.
       max_faults: so many bad lines are set aside; one more is an error.
 
     Raises:
       AnnotationError: names file, line and field, what was found and what was expected.
     """
-    header_lines = _check_header(file, content, kind, table_format)
     sha256 = hashlib.sha256(content).hexdigest()
-    frame = _read_fast(content, kind, table_format, header_lines)
-    if frame is not None and (not kind.has_count or table_format == "csv"):
+    frame = _read_fast(content, kind)
+    if frame is not None:
         return Table(file, *frame, sha256)
-    if frame is not None and len(frame[0]) == int(content.split(b"\n", 1)[0]):
-        return Table(file, *frame, sha256)
-    ids, values, faults = _read_slow(file, content, kind, table_format, header_lines)
+    lines, notes = decode(file, content)
+    dialect = find_dialect(file, lines, kind.columns, optional=kind.unknown is not None)
+    if kind.has_count and dialect.count is None and dialect.separator == " ":
+        notes.append("no line says how many rows follow")
+    regular = _read_regular(lines, dialect, kind)
+    if regular is not None:
+        ids, values, extra, assumed = regular
+        if dialect.count in (None, len(ids)):
+            return Table(file, ids, values, sha256, (), extra, (*notes, *dialect.notes, *assumed))
+    reader = LineReader(file, kind, dialect)
+    reader.read(lines)
+    ids, values, faults = reader.finish()
+    if kind.own and faults:
+        more = f" ({len(faults)} such lines in all.)" if len(faults) > 1 else ""
+        raise AnnotationError(f"{faults[0]}.{more}", "Correct the line.")
     check_limit(faults, max_faults)
-    if kind.has_count and table_format == "txt":
-        count = int(content.split(b"\n", 1)[0])
-        if count != len(ids) + len(faults):
-            raise AnnotationError(
-                f"{file}:1: the first line says {count} rows; the file has "
-                f"{len(ids) + len(faults)}.",
-                "The file is cut off or was edited; fetch it again, or mend the first line.",
-            )
-    return Table(file, ids, values, sha256, tuple(faults))
+    found = len(ids) + len(faults)
+    if dialect.count is not None and dialect.count != found:
+        raise AnnotationError(
+            f"{file}:1: the first line says {dialect.count} rows; the file has {found}.",
+            f"If the file was cut off, fetch it again. If it is meant to have {found} rows, write "
+            f"{found} into the first line, or remove that line.",
+        )
+    return Table(
+        file,
+        ids,
+        values,
+        sha256,
+        tuple(faults),
+        reader.extra(),
+        (*notes, *dialect.notes, *reader.notes),
+    )
 
 
 def check_limit(faults: Sequence[Fault], max_faults: int) -> None:
@@ -126,70 +117,30 @@ def check_limit(faults: Sequence[Fault], max_faults: int) -> None:
     more = f" ({len(faults)} such lines in all.)" if len(faults) > 1 else ""
     raise AnnotationError(
         f"{faults[max_faults]}{more}",
-        "Mend the line, or fetch the file again (`genq data fetch` verifies checksums). "
+        "Correct the line, or fetch the file again (`genq data fetch` verifies checksums). "
         f"To set bad lines aside, allow {len(faults)} with data.faults.max_bad_annotations.",
     )
 
 
-def _check_header(file: str, content: bytes, kind: TableKind, table_format: str) -> int:
-    """Returns how many lines precede the rows."""
-    if not content.strip():
-        raise AnnotationError(f"{file}:1: the file is empty.", "Fetch it again.")
-    if content.lstrip()[:1] == b"<":
-        raise AnnotationError(
-            f"{file}:1: this is an HTML page, not an annotation file.",
-            "Google Drive serves such a page when its quota is used up; fetch the file again.",
-        )
-    lines = content.split(b"\n", 2)
-    if table_format == "csv":
-        found = lines[0].decode(errors="replace").strip().split(",")
-        _check_columns(file, 1, found, ("image_id", *kind.columns))
-        return 1
-    if not kind.has_count:
-        return 0
-    first = lines[0].strip()
-    if not first.isdigit():
-        raise AnnotationError(
-            f"{file}:1: found {first[:40].decode(errors='replace')!r}; expected the number of rows."
-        )
-    if len(lines) < 2:
-        raise AnnotationError(f"{file}:2: the line with the column names is missing.")
-    _check_columns(file, 2, lines[1].decode(errors="replace").split(), kind.columns)
-    return 2
-
-
-def _check_columns(file: str, line: int, found: Sequence[str], expected: Sequence[str]) -> None:
-    unknown = [name for name in found if name not in expected]
-    missing = [name for name in expected if name not in found]
-    problem = ""
-    if unknown:
-        problem = f"unknown column {unknown[0]!r}"
-    if missing:
-        problem += f"{', and ' if problem else ''}column {missing[0]!r} is missing"
-    if not problem and list(found) != list(expected):
-        first = next(
-            i for i, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]
-        )
-        problem = f"column {first + 1} is {found[first]!r}, expected {expected[first]!r}"
-    if problem:
-        raise AnnotationError(
-            f"{file}:{line}: {problem}; found {len(found)} columns, expected {len(expected)}.",
-            "Restore the header: names and order are those of data/contract.py.",
-        )
-
-
-def _read_fast(
-    content: bytes, kind: TableKind, table_format: str, header_lines: int
-) -> tuple[Ids, Integers] | None:
-    """Returns ids and values, or None if anything at all is unusual."""
-    options: dict[str, Any] = {"sep": ","} if table_format == "csv" else {"sep": r"\s+"}
-    start = 0
-    for _ in range(header_lines):
-        start = content.index(b"\n", start) + 1
+def _read_fast(content: bytes, kind: TableKind) -> tuple[Ids, Integers] | None:
+    """Returns ids and values of a file as the authors or Kaggle wrote it; None if it is another."""
     names = ["image_id", *kind.columns]
+    lines = content[:4096].split(b"\n", 3)
+    kaggle = lines[0].strip() == ",".join(names).encode()
+    if kaggle:
+        start, sep, count = len(lines[0]) + 1, ",", None
+    elif not kind.has_count:
+        start, sep, count = 0, r"\s+", None
+    else:
+        if len(lines) < 3 or not lines[0].strip().isdigit():
+            return None
+        if lines[1].decode(errors="replace").split() != list(kind.columns):
+            return None
+        start, sep, count = len(lines[0]) + len(lines[1]) + 2, r"\s+", int(lines[0])
     first = content[start : content.find(b"\n", start)].replace(b",", b" ")
-    if len(first.split()) != len(names):
+    if len(first.split()) != len(names) or b'"' in first:
         return None  # pandas would warn, and drop values that have no column
+    options: dict[str, Any] = {"sep": sep}
     try:
         frame = pd.read_csv(
             io.BytesIO(memoryview(content)[start:]),
@@ -207,84 +158,90 @@ def _read_fast(
         return None
     values = frame[list(kind.columns)].to_numpy(np.int32)
     sound = frame["image_id"].is_unique and (frame["image_id"] != "").all()
+    sound = sound and (count is None or count == len(frame))
+    sound = sound and not any(c in ids[0] for c in b'/\\"\xef')
     if kind.allowed is not None:
         said = values[:, ~unknown_columns(values, kind)]
         sound = sound and bool(np.isin(said, kind.allowed).all())
+        everywhere = np.ones(len(kind.columns), np.bool_)
+        sound = sound and not says_zero_and_one(values, kind, everywhere)
     # pandas drops what exceeds the columns without a word; a count of fields does not.
     return (ids, values) if sound and _same_width(content, start, len(frame), names) else None
 
 
-def unknown_columns(values: Integers, kind: TableKind) -> NDArray[np.bool_]:
-    """Returns which columns say nothing: bool, (columns,)."""
-    if kind.unknown is None or not len(values):
-        return np.zeros(values.shape[1], np.bool_)
-    return np.asarray((values == kind.unknown).all(axis=0), np.bool_)
+def _read_regular(
+    lines: Sequence[str], dialect: Dialect, kind: TableKind
+) -> tuple[Ids, Integers, dict[str, Texts], tuple[str, ...]] | None:
+    """Returns ids, values, further columns and notes by pandas' parser; None if a row is unusual.
+
+    What it returns is what data/celeba/lines.py would return without a fault, ten times as fast.
+    """
+    body = "\n".join(lines[dialect.first_row - 1 :])
+    separator, width = dialect.separator, dialect.width
+    if '"' in body or "\\" in body or not body.isascii():
+        return None
+    types: dict[int, Any] = dict.fromkeys(range(width), str)
+    types |= dict.fromkeys(dialect.columns.values(), np.int32)
+    try:
+        frame = pd.read_csv(
+            io.StringIO(body),
+            sep=r"\s+" if separator == " " else separator,
+            header=None,
+            names=list(range(width)),
+            index_col=False,
+            dtype=types,
+            quoting=csv.QUOTE_NONE,
+            skipinitialspace=True,
+            na_filter=False,
+            low_memory=True,
+        )
+    except (ValueError, OverflowError, pd.errors.ParserError):
+        return None
+    if separator == " ":
+        regular = _same_width(body.encode(), 0, len(frame), range(width))
+    else:
+        regular = body.count(separator) == len(frame) * (width - 1)
+    names = frame[dialect.id_column].str.strip()
+    notes = []
+    if not kind.own and names.str.contains("/", regex=False).any():
+        names = names.str.rpartition("/")[2]
+        notes.append(FOLDERS_NOTE)
+    if not regular or not names.is_unique or (names == "").any():
+        return None
+    values = np.full((len(frame), len(kind.columns)), kind.unknown or 0, np.int32)
+    there = np.array([name in dialect.columns for name in kind.columns])
+    values[:, there] = frame[[dialect.columns[n] for n in kind.columns if n in dialect.columns]]
+    if says_zero_and_one(values, kind, there):
+        values[:, there] = np.where(values[:, there] == 0, -1, values[:, there])
+        notes.append(NUMBERS_NOTE)
+    if kind.allowed is not None:
+        said = values[:, ~unknown_columns(values, kind)]
+        if not np.isin(said, kind.allowed).all():
+            return None
+    extra = {
+        name: frame[place].str.strip().to_numpy().astype(np.str_)
+        for name, place in dialect.extra.items()
+    }
+    return names.to_numpy().astype("S"), values, extra, tuple(notes)
 
 
-def _same_width(content: bytes, start: int, rows: int, names: Sequence[str]) -> bool:
+def _same_width(content: bytes, start: int, count: int, names: Sized) -> bool:
     """Returns whether the body has as many fields as rows times columns."""
     body = np.frombuffer(content, np.uint8, offset=start)
     blank = (body <= 0x20) | (body == 0x2C)
     fields = int(np.count_nonzero(blank[:-1] & ~blank[1:])) + int(bool(len(body)) and not blank[0])
-    return fields == rows * len(names)
+    return fields == count * len(names)
 
 
-def _read_slow(
-    file: str, content: bytes, kind: TableKind, table_format: str, header_lines: int
-) -> tuple[Ids, Integers, list[Fault]]:
-    """Returns the good rows and the faults."""
-    ids: list[str] = []
-    rows: list[list[int]] = []
-    faults: list[Fault] = []
-    seen: dict[str, int] = {}
-    lines = [
-        (number, [f.strip() for f in raw.split(",")] if table_format == "csv" else raw.split())
-        for number, raw in enumerate(content.decode(errors="replace").split("\n"), start=1)
-        if number > header_lines and raw.strip()
-    ]
-    unknown = {
-        column
-        for column in range(len(kind.columns) if kind.unknown is not None else 0)
-        if all(fields[column + 1 : column + 2] == [str(kind.unknown)] for _, fields in lines)
-    }
-    for number, fields in lines:
-        try:
-            rows.append(_read_row(fields, kind, seen, unknown))
-        except ValueError as error:
-            faults.append(Fault(file, number, fields[0], str(error)))
-            continue
-        ids.append(fields[0])
-        seen[fields[0]] = number
-    values = np.array(rows, np.int32).reshape(len(rows), len(kind.columns))
-    return np.array(ids, "S"), values, faults
+def partition_of(texts: Texts) -> Integers | None:
+    """Returns a column's partitions, int32 (rows,), or None if it is no such column."""
+    numbers = {"0": 0, "1": 1, "2": 2, "0.0": 0, "1.0": 1, "2.0": 2, **SPLIT_WORDS}
+    known = {text: numbers.get(text.lower()) for text in np.unique(texts).tolist()}
+    if None in known.values():
+        return None
+    return np.array([known[text] for text in texts.tolist()], np.int32)
 
 
-def _read_row(
-    fields: Sequence[str], kind: TableKind, seen: dict[str, int], unknown: set[int]
-) -> list[int]:
-    """Returns the row's integers.
-
-    Raises:
-      ValueError: says what is wrong with it.
-    """
-    expected = len(kind.columns)
-    if len(fields) != expected + 1:
-        raise ValueError(f"found {len(fields) - 1} values after the file name; expected {expected}")
-    if not fields[0].isascii():
-        raise ValueError(f"the file name {fields[0]!r} is not plain ASCII")
-    if fields[0] in seen:
-        raise ValueError(f"{fields[0]} is there already, in line {seen[fields[0]]}")
-    row = []
-    for number, (column, text) in enumerate(zip(kind.columns, fields[1:], strict=True)):
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError(f"{fields[0]}, {column}: found {text!r}; expected a number") from None
-        allowed = (kind.unknown,) if number in unknown else kind.allowed
-        if allowed is not None and value not in allowed:
-            accepted = " or ".join(str(v) for v in allowed)
-            raise ValueError(f"{fields[0]}, {column}: found {value}; expected {accepted}")
-        if abs(value) > np.iinfo(np.int32).max:
-            raise ValueError(f"{fields[0]}, {column}: {value} is out of range")
-        row.append(value)
-    return row
+def named(extra: dict[str, Texts], names: Sequence[str]) -> str | None:
+    """Returns the further column that has one of these names, as `plain` returns them."""
+    return next((name for name in extra if plain(name) in names), None)

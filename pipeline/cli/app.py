@@ -62,7 +62,8 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder with CelebA's files; the same as data.root.")
+        str | None,
+        typer.Option(help="Folder, zip or URI with CelebA's files; the same as data.root."),
     ] = None,
     workdir: Annotated[
         Path | None, typer.Option(help="Where metadata, artifacts, logs and releases go.")
@@ -106,7 +107,7 @@ def run(
     from pipeline.config import load
 
     shortcuts = {
-        "data.root": data and json.dumps(str(data)),
+        "data.root": data and json.dumps(data),
         "workdir": workdir and json.dumps(str(workdir)),
         "sampling.allow_smaller": allow_smaller and "true",
         "data.faults.partial": partial and "true",
@@ -118,10 +119,12 @@ def run(
         config,
         [*(overrides or []), *(f"{key}={value}" for key, value in shortcuts.items() if value)],
     )
-    if settings.data.root and not is_remote(settings.data.root) and not settings.data_root.is_dir():
+    root = Path(settings.data.root)
+    given = settings.data.root and not is_remote(settings.data.root)
+    if given and not root.is_dir() and not (root.is_file() and root.suffix.lower() == ".zip"):
         # Said before TensorFlow is loaded and folders are made.
         raise DataError(
-            f"{settings.data_root} is not a folder.",
+            f"{root.absolute()} is not a folder.",
             "Name CelebA's folder: --data DIR. `genq data fetch DIR` obtains it; the preset demo "
             "draws a look-alike where data.root is not set.",
         )

@@ -135,7 +135,9 @@ def import_(
     photos: Annotated[Path, typer.Argument(help="Folder of photos, one person each.")],
     labels: Annotated[
         Path,
-        typer.Argument(help="CSV: image_id, attributes as 0 or 1; also identity and partition."),
+        typer.Argument(
+            help="CSV: image_id, attributes as 0 or 1; also identity, partition, further columns."
+        ),
     ],
     root: Annotated[Path, typer.Argument(help="Folder for the copy; must be empty or absent.")],
     aligned: Annotated[
@@ -163,6 +165,8 @@ def import_(
             on_photo=lambda: progress.advance(task),
         )
     console.print(f"{root}: {made.images} faces.", soft_wrap=True)
+    for note in made.notes:
+        console.print(note, soft_wrap=True, markup=False, style="yellow")
     for line in by_problem(made.left_out):
         console.print(f"  left out: {line}", soft_wrap=True, markup=False)
     if made.left_out:

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data.errors import ConfigError
+from data.files import is_remote
 from pipeline.cli import checks as doctor
 from pipeline.cli.data import synthesize_with_progress
 from pipeline.config import PipelineConfig
@@ -45,7 +46,7 @@ def run_and_show(config: PipelineConfig, console: Console, log_file: Path) -> No
     with locked(Path(config.workdir).absolute() / ARTIFACTS):
         pass  # a second run is told now, not after TensorFlow is loaded
     if not config.data.root:
-        synthesize_with_progress(config.data_root, config.data.synthetic, console)
+        synthesize_with_progress(Path(config.data_root), config.data.synthetic, console)
 
     with console.status("Loading TensorFlow and TFX"):
         from pipeline.history.summary import summarize
@@ -161,9 +162,11 @@ def as_configured(name: str, slices: Sequence[Sequence[str]]) -> str:
     return name
 
 
-def _short(path: Path) -> str:
+def _short(place: Path | str) -> str:
     """Returns a path as it is typed here: relative where it is below the working directory."""
-    here = Path.cwd()
+    if is_remote(str(place)):
+        return str(place)
+    here, path = Path.cwd(), Path(place)
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from data import files
-from data.celeba.layouts import IMAGE_SUFFIXES, find_layout
+from data.celeba.layouts import IMAGE_SUFFIXES, find_layout, is_part
 from data.celeba.spans import newest_spans
 from data.errors import ReleaseError
 from data.releases import checksums, release
@@ -102,9 +102,11 @@ def fingerprint(root: str) -> str:
         status = Path(layout.images).stat()
         digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
     else:
+        kind = layout.images_kind
         with os.scandir(layout.images) as entries:
             for entry in sorted(entries, key=lambda e: e.name):
-                if entry.name.lower().endswith(IMAGE_SUFFIXES):
+                image = entry.name.lower().endswith(IMAGE_SUFFIXES)
+                if image if kind == "folder" else is_part(entry.name, kind):
                     status = entry.stat()
                     line = f"{entry.name} {status.st_size} {status.st_mtime_ns}\n"
                     digest.update(line.encode())

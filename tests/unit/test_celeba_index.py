@@ -96,13 +96,10 @@ FAULTS = {
     "unknown attribute": (
         ATTRIBUTES, 2, lambda line: line.replace("Male", "Masculine"),
         r":2: unknown column 'Masculine', and column 'Male' is missing"),
-    "attributes in another order": (
-        ATTRIBUTES, 2, lambda line: line.replace("Bald Bangs", "Bangs Bald"),
-        r":2: column 5 is 'Bangs', expected 'Bald'"),
     "count that lies": (
         ATTRIBUTES, 1, lambda line: "121", r":1: the first line says 121 rows; the file has 120"),
     "count that is none": (
-        ATTRIBUTES, 1, lambda line: "many", r":1: found 'many'; expected the number of rows"),
+        ATTRIBUTES, 1, lambda line: "many", r":1: found 'many'; expected the number of rows, or"),
     "unknown partition": (
         PARTITION, 3, lambda line: "000003.jpg 3", r":3: 000003.jpg, partition: found 3; "
         "expected 0 or 1 or 2"),
@@ -137,15 +134,6 @@ def test_allowed_faults_are_set_aside_and_listed(celeba_tree, tmp_path):
     assert len(index.identity) == len(index.landmarks) == len(index.partition) == 118
     with pytest.raises(AnnotationError, match="list_eval_partition.txt:9"):
         load_index(str(root), max_faults=1)
-
-
-def test_a_partition_of_more_images_is_refused(celeba_tree, tmp_path):
-    """A partition file that lists images the attribute file lacks is of another copy."""
-    root = celeba_tree(tmp_path)
-    with (root / PARTITION).open("a") as file:
-        file.write("000121.jpg 0\n")
-    with pytest.raises(AnnotationError, match="000121.jpg is not in .*list_attr_celeba.txt"):
-        load_index(str(root))
 
 
 def test_quota_page_in_place_of_annotations_is_recognised(celeba_tree, tmp_path):

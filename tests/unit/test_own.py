@@ -82,16 +82,21 @@ def test_what_the_data_say_nothing_of_cannot_be_learnt_or_balanced(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("image_id\ngrace.jpg\n", "csv:1: found image_id"),
-        ("image_id,Smiling,Beard\ngrace.jpg,1,1\n", "unknown column 'Beard'"),
-        ("image_id,Smiling\n", "no line but the first"),
-        ("image_id,Smiling\ngrace.jpg,yes\n", "csv:2: grace.jpg, Smiling: found 'yes'"),
+        (
+            "image_id\ngrace.jpg\n",
+            "csv:2: found one field, 'grace.jpg'; expected a file name and one or",
+        ),
+        ("image_id,Scar\ngrace.jpg,1\n", "csv:1: no column is one of the 40 expected"),
+        ("image_id,Smilling\na.jpg,1\n", "unknown column 'Smilling', and column 'Smiling'"),
+        ("image_id,Smiling\n", "the file ends after the names of the columns"),
+        ("image_id,Smiling\ngrace.jpg,maybe\n", "csv:2: grace.jpg, Smiling: found 'maybe'"),
+        ("image_id,Smiling\ngrace.jpg,2\n", "csv:2: grace.jpg, Smiling: found 2"),
         ("image_id,Smiling\ngrace.jpg,1\ngrace.jpg,1\n", "csv:3: grace.jpg is there already"),
-        ("image_id,Smiling\n../grace.jpg,1\n", "csv:2: image_id is"),
-        ("image_id,Smiling,identity\na.jpg,1,2\nb.jpg,1,\n", "csv:3: identity is empty"),
-        ("image_id,Smiling,identity\na.jpg,1,anna\n", "identity: found 'anna'"),
-        ("image_id,Smiling,partition\na.jpg,1,dev\n", "partition: found 'dev'"),
-        (b"\xff\xfe\x00".decode("latin1"), "csv"),
+        ("image_id,Smiling\n../grace.jpg,1\n", "image_id is"),
+        ("image_id,Smiling,identity\na.jpg,1,2\nb.jpg,1,\n", "b.jpg, identity: it is empty"),
+        ("image_id,Smiling,partition\na.jpg,1,nobody\n", "a.jpg, partition: found 'nobody'"),
+        ("image_id,Smiling,partition\na.jpg,1,0\nb.jpg,1,\n", "b.jpg, partition: it is empty"),
+        ("image_id,Smiling\nanna.jpg\n", "csv:2: found one field, 'anna.jpg'"),
     ],
 )
 def test_what_is_wrong_with_the_csv_is_named_by_line(tmp_path: Path, text: str, words: str) -> None:
@@ -101,6 +106,48 @@ def test_what_is_wrong_with_the_csv_is_named_by_line(tmp_path: Path, text: str, 
     with pytest.raises(AnnotationError) as error:
         read_csv(path)
     assert words in error.value.problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image_id,Smiling,identity,partition\na.jpg,1,7,train\nb.jpg,0,9,val\nc/d.jpg,1,7,test\n",
+        "image_id,Smiling,identity,split\na.jpg,yes,7,0\nb.jpg,no,9,1\nc/d.jpg,yes,7,2\n",
+        "filename;smiling;celeb_id;set\na.jpg;1;7;Train\nb.jpg;-1;9;valid\nc/d.jpg;1;7;Test\n",
+        '"image_id", "Smiling", "identity", "partition"\n\n"a.jpg", 1, 7, training\n\n'
+        "b.jpg, 0, 9, validation\nc/d.jpg, 1, 7, testing\n\n",
+        "\ufeff,image_id,Smiling,identity,partition,notes\n0,a.jpg,True,7,train,nice\n"
+        "1,b.jpg,False,9,val,\n2,c/d.jpg,True,7,test,two of them\n",
+    ],
+)
+def test_tables_of_labels_as_people_write_them(tmp_path: Path, text: str) -> None:
+    """The same photos, labels, people and splits; free columns are kept, blank lines skipped."""
+    rows, _ = read_csv(labels(tmp_path, text))
+    assert [(r.name, r.attributes, r.identity, r.partition) for r in rows] == [
+        ("a.jpg", {"Smiling": 1}, 7, "train"),
+        ("b.jpg", {"Smiling": 0}, 9, "val"),
+        ("c/d.jpg", {"Smiling": 1}, 7, "test"),
+    ]
+
+
+def test_people_may_have_names_and_photos_any_letters(tmp_path: Path) -> None:
+    """Anna is one number, whichever."""
+    text = "image_id,Male,identity\nmüller.jpg,1,jörg\nanna.jpg,0,anna\nanna 2.jpg,0,anna\n"
+    path = tmp_path / "labels.csv"
+    path.write_text(text, encoding="utf-8")
+    rows, _ = read_csv(path)
+    assert rows[0].name == "müller.jpg" and rows[2].name == "anna 2.jpg"
+    assert rows[1].identity == rows[2].identity != rows[0].identity
+
+
+def test_neither_identity_nor_partition_is_said_at_once(tmp_path: Path, photos: Path) -> None:
+    """What it costs, and what prevents it; further columns are in the copy."""
+    table = labels(tmp_path, "image_id,Smiling,race\ngrace.jpg,1,White\n")
+    done = CliRunner().invoke(app, ["data", "import", str(photos), str(table), str(tmp_path / "o")])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "measured accuracy is higher" in said and "A column identity" in said
+    assert load_index(str(tmp_path / "o"))[1].extra["race"].tolist() == ["White"]
 
 
 def test_bad_photos_and_places_are_refused_before_anything_is_written(

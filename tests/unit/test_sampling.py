@@ -187,7 +187,8 @@ def test_splits_by_identity():
     """Without a partition, people are split by hash: whole people, near the fractions."""
     index = replace(make_index(3000), partition=None)
     config = SamplingConfig(splits="identity_hash", split_fractions=(0.6, 0.2, 0.2))
-    splits = assign_splits(index, config)
+    splits, said = assign_splits(index, config)
+    assert not said
     for person in np.unique(index.identity)[:200]:
         assert len(set(splits[index.identity == person].tolist())) == 1
     shares = np.bincount(splits, minlength=3) / len(splits)
@@ -195,13 +196,32 @@ def test_splits_by_identity():
     assert draw(index, config).rows["test"].size
 
 
-def test_missing_files_are_named():
-    """Official splits need the partition file, own splits the identities."""
-    index = make_index()
-    with pytest.raises(SamplingError, match="list_eval_partition"):
-        draw(replace(index, partition=None), SamplingConfig())
-    with pytest.raises(SamplingError, match="identity_CelebA"):
-        draw(replace(index, identity=None), SamplingConfig(splits="identity_hash"))
+def test_without_a_partition_people_are_split_and_without_identities_images_are():
+    """With a warning that says what a random split costs; the shares are as configured."""
+    index = replace(make_index(3000), partition=None)
+    by_people = draw(index, SamplingConfig())
+    asked = draw(index, SamplingConfig(splits="identity_hash"))
+    assert by_people.warning.startswith("There is no partition") and not asked.warning
+    assert all(np.array_equal(by_people.rows[s], asked.rows[s]) for s in asked.rows)
+    config = SamplingConfig(split_fractions=(0.6, 0.2, 0.2))
+    nobody = replace(index, identity=None)
+    splits, warning = assign_splits(nobody, config)
+    assert "measured accuracy is higher than it will be" in warning
+    assert np.allclose(np.bincount(splits, minlength=3) / len(splits), (0.6, 0.2, 0.2), atol=0.03)
+    assert draw(nobody, config).warning == warning
+    assert draw(index, replace(config, splits="random")).warning == warning
+    # The split does not depend on the order of rows.
+    back = nobody.take(np.arange(len(nobody))[::-1])
+    assert np.array_equal(assign_splits(back, config)[0][::-1], splits)
+
+
+def test_identities_asked_for_by_name_have_to_be_there():
+    """The remedy that is named works: without the setting it runs."""
+    index = replace(make_index(), identity=None)
+    with pytest.raises(SamplingError, match="no identities") as caught:
+        draw(index, SamplingConfig(splits="identity_hash"))
+    assert "sampling.splits=official" in caught.value.remedy
+    assert draw(replace(index, partition=None), SamplingConfig(splits="official")).warning
 
 
 def test_a_person_in_two_partitions_is_refused():
@@ -221,7 +241,7 @@ def test_a_person_in_two_partitions_is_refused():
         ({"train": 0}, "train is 0"),
         ({"weights": (1.0,)}, "2 positive numbers"),
         ({"split_fractions": (0.5, 0.5, 0.5)}, "add up to 1"),
-        ({"splits": "random"}, "accepted: official, identity_hash"),
+        ({"splits": "chance"}, "accepted: official, identity_hash, random"),
     ],
 )
 def test_wrong_configuration_is_named(values, message):
