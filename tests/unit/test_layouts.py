@@ -263,14 +263,6 @@ def test_the_hubs_parquet_is_read(
     assert some == [found[listing.names[i]] for i in mixed]
 
 
-def varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
-
-
 def test_tfds_records_are_read(celeba_tree: Tree, tmp_path: Path) -> None:
     """What TensorFlow writes, without TensorFlow; the data set's folder or one above."""
     tf = pytest.importorskip("tensorflow")
