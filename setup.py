@@ -33,13 +33,12 @@ PIPELINE = [
     "witwidget",
 ]
 # The application; brings no TensorFlow (tests/e2e/test_serving_install.py holds it to that).
-FACES = ["joblib", "lz4", "mtcnn==1.0.0", "numpy", "onnx", "onnxruntime"]
+FACES = ["joblib", "lz4", "mtcnn==1.0.0", "numpy", "onnx", "onnxruntime", "pillow-heif"]
 SERVING = [
     *FACES,
     "fastapi",
     "httptools",
     "limits",
-    "pillow-heif",
     "prometheus-client",
     "pydantic-settings",
     "python-multipart",

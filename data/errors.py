@@ -5,6 +5,7 @@
     ├── DataError             the data set is not what it should be; exit code 3
     │   ├── AnnotationError   a line or field of an annotation file
     │   ├── ImageError        an image file
+    │   │   └── PhotoError    a photo that cannot be decoded, or is too large
     │   └── SamplingError     the sample that was asked for cannot be drawn
     ├── GateError             a check of the pipeline said no; exit code 4
     ├── WeightsError          backbone weights cannot be had or do not fit; exit code 5
@@ -16,6 +17,8 @@
 Every error says what was found, what was expected and, as `remedy`, what to do about it.
 The command line prints both without a traceback and ends with the class's `exit_code`.
 """
+
+from typing import Any
 
 
 class GenqError(Exception):
@@ -56,6 +59,29 @@ class AnnotationError(DataError):
 
 class ImageError(DataError):
     """An image file is missing, damaged or of the wrong kind."""
+
+
+class PhotoError(ImageError):
+    """A photo cannot be decoded.
+
+    Args:
+      problem: as of every error.
+      remedy: as of every error.
+      code: empty_file, unsupported_image, too_many_pixels or damaged_image: the API's codes.
+      details: what the API tells of it.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        remedy: str = "",
+        *,
+        code: str = "damaged_image",
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(problem, remedy)
+        self.code = code
+        self.details = details or {}
 
 
 class SamplingError(DataError):

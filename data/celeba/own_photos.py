@@ -116,29 +116,49 @@ def import_photos(
     detector = None if aligned else FaceDetector()
     images = root / "Img" / layouts.IMAGES
     images.mkdir(parents=True)
+    try:
+        there = [row for row in rows if row.name not in missing]
+        kept, faceless = _cut_out(there, photos, images, detector, on_photo)
+        left_out += faceless
+        if not kept:
+            raise DataError(
+                f"{photos}: not one of {len(there):,} photos shows a face that can be used.\n"
+                + "\n".join(by_problem(left_out)),
+                "Give photos in which a face is at least 20 pixels wide, or --aligned for crops.",
+            )
+        _write_annotations(root, kept)
+        _write_csv(root / "names.csv", ("image_id", "photo"), [(n, r.name) for n, r in kept])
+        _write_csv(root / LEFT_OUT, ("photo", "why"), left_out)
+    except BaseException:
+        shutil.rmtree(root)  # half a data set looks like a whole one
+        raise
+    return Imported(root, len(kept), tuple(left_out), notes)
+
+
+def _cut_out(
+    rows: Sequence[Row],
+    photos: Path,
+    images: Path,
+    detector: FaceDetector | None,
+    on_photo: Callable[[], None],
+) -> tuple[list[tuple[str, Row]], list[tuple[str, str]]]:
+    """Writes the faces; returns (name, row) of each, and (photo, why) of what was left out."""
     kept: list[tuple[str, Row]] = []
-    for row in [row for row in rows if row.name not in missing]:
+    left_out: list[tuple[str, str]] = []
+    for row in rows:
         try:
             content = _face((photos / row.name).read_bytes(), detector)
         except ImageError as error:
             left_out.append((row.name, error.problem))
+        except OSError as error:
+            left_out.append((row.name, f"cannot be read: {error.strerror}"))
         else:
             # Plain numbers: CelebA's names, and nobody's in the file names of an artifact.
             name = f"{len(kept) + 1:06d}.jpg"
             (images / name).write_bytes(content)
             kept.append((name, row))
         on_photo()
-    if not kept:
-        shutil.rmtree(root)
-        raise DataError(
-            f"{photos}: not one of {len(rows) - len(missing):,} photos shows a face that can be "
-            "used.\n" + "\n".join(by_problem(left_out)),
-            "Give photos in which a face is at least 20 pixels wide, or --aligned for crops.",
-        )
-    _write_annotations(root, kept)
-    _write_csv(root / "names.csv", ("image_id", "photo"), [(n, r.name) for n, r in kept])
-    _write_csv(root / LEFT_OUT, ("photo", "why"), left_out)
-    return Imported(root, len(kept), tuple(left_out), notes)
+    return kept, left_out
 
 
 def read_csv(path: Path) -> tuple[list[Row], tuple[str, ...]]:

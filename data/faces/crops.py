@@ -7,40 +7,36 @@ the aligned images: the difference is what detector and alignment cost in servic
 
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from data.errors import ImageError
 from data.faces.alignment import align
 from data.faces.detector import Face, FaceDetector
+from data.faces.photos import decode
 
 
 def detector_crop(
     image: bytes, detector: FaceDetector, *, photo: bool = False
 ) -> NDArray[np.uint8] | None:
-    """Finds the face that counts and aligns it; the image is turned as EXIF says.
+    """Finds the face that counts and aligns it, as the application does.
 
     Args:
       image: encoded.
       detector: the application's.
-      photo: the largest face counts, and as in the application the photo is turned where none is
-        found; otherwise, in an aligned image, the face nearest to the middle.
+      photo: the largest face counts, and as in the application the photo is turned where that
+        helps; otherwise, in an aligned image, the face nearest to the middle. What is not surely a
+        face does not count.
 
     Returns:
       uint8, (218, 178, 3); None without a face that can be aligned.
 
     Raises:
-      ImageError: if the image cannot be decoded.
+      PhotoError: if the image cannot be decoded.
     """
-    try:
-        with Image.open(io.BytesIO(image)) as opened:
-            pixels = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
-    except OSError as error:
-        raise ImageError(f"the image cannot be decoded: {error}") from error
+    pixels = decode(image).pixels
     height, width = pixels.shape[:2]
 
     def rank(face: Face) -> float:

@@ -17,8 +17,9 @@ from PIL import Image
 from data.errors import ImageError
 from data.faces.alignment import align, similarity
 from data.faces.detector import Face, FaceDetector
+from data.faces.photos import Photo
 from serving.api.errors import ApiError
-from serving.api.images import Photo, decode
+from serving.api.images import decode
 from serving.api.releases import Answers, Engine
 from serving.api.workers import Check
 
@@ -79,6 +80,7 @@ class Analysis:
     Attributes:
       found: the faces in pixels of `photo.pixels`; for drawing.
       unusable: faces that were found and cannot be aligned (both eyes in one place).
+      doubtful: places that may be faces and get no answer; in pixels of the file's picture.
     """
 
     photo: Photo
@@ -86,6 +88,7 @@ class Analysis:
     found: list[Face]
     answers: list[FaceAnswer]
     unusable: int
+    doubtful: list[Face] = field(default_factory=list)
 
 
 class Analyser:
@@ -129,7 +132,9 @@ class Analyser:
                 answer = engine.classify(crop[None])
             drawn.append(face)
             answers.append(_answer(whole, crop, crop_quality, answer))
-        return Analysis(photo, found.rotated_deg, drawn, answers, len(faces) - len(answers))
+        doubtful = [_scaled(face, photo.scale) for face in found.doubtful]
+        unusable = len(faces) - len(answers)
+        return Analysis(photo, found.rotated_deg, drawn, answers, unusable, doubtful)
 
     def crop(self, data: bytes, engine: Engine, timer: Timer) -> tuple[Photo, Answers]:
         """Answers about one image that is an aligned crop already.

@@ -6,6 +6,7 @@ In: what analysis.py found. Out: schemas.py's answers, for the routes and for `g
 from __future__ import annotations
 
 from data import contract
+from data.faces.detector import Face
 from data.faces.settings import DetectorConfig
 from serving.api import schemas
 from serving.api.analysis import FaceAnswer
@@ -22,7 +23,6 @@ def face_answer(
       crop: a JPEG as base64.
     """
     face = answer.face
-    x1, y1, x2, y2 = (round(v, 2) for v in face.box)
     points = {
         name: schemas.Point(x=round(float(x), 2), y=round(float(y), 2))
         for name, (x, y) in zip(DetectorConfig.landmarks, face.landmarks, strict=True)
@@ -30,12 +30,23 @@ def face_answer(
     words = said(answer.p_positive, answer.label, answer.uncertain, labels)
     return schemas.FaceAnswer(
         **words.model_dump(),
-        box=schemas.Box(x1=x1, y1=y1, x2=x2, y2=y2),
+        box=_box(face),
         landmarks=schemas.Landmarks(**points),
         detector_score=min(1.0, face.score),
         size_px=round(face.size_px, 1),
         crop_jpeg=crop,
     )
+
+
+def doubtful_face(face: Face) -> schemas.DoubtfulFace:
+    """Returns what is told of a place that may be a face."""
+    score, size_px = min(1.0, face.score), round(face.size_px, 1)
+    return schemas.DoubtfulFace(box=_box(face), detector_score=score, size_px=size_px)
+
+
+def _box(face: Face) -> schemas.Box:
+    x1, y1, x2, y2 = (round(v, 2) for v in face.box)
+    return schemas.Box(x1=x1, y1=y1, x2=x2, y2=y2)
 
 
 def said(p_positive: float, label: int, uncertain: bool, labels: tuple[str, str]) -> schemas.Answer:

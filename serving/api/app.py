@@ -20,10 +20,10 @@ from starlette.exceptions import HTTPException
 
 from data.faces.detector import FaceDetector
 from data.faces.mtcnn_graphs import graphs
+from data.faces.photos import register_decoders
 from serving.api import device, legacy, routes, web
 from serving.api.analysis import Analyser
 from serving.api.errors import ApiError, Code
-from serving.api.images import register_decoders
 from serving.api.memory import ADDRESS, AUTHKEY, Store, connect_store
 from serving.api.metrics import Metrics
 from serving.api.releases import Releases

@@ -76,9 +76,9 @@ CATALOG: Final[Mapping[Code, tuple[int, str, str]]] = {
     ),
     "too_many_pixels": (
         413,
-        "The photo has {width} x {height} pixels; {limit_mp:g} megapixels is the limit. "
+        "The photo has {found_mp} million pixels; {limit_mp:g} million are the limit. "
         "Send a smaller copy.",
-        "Foto berukuran {width} x {height} piksel; batasnya {limit_mp:g} megapiksel. "
+        "Foto berukuran {found_mp} juta piksel; batasnya {limit_mp:g} juta. "
         "Kirim salinan yang lebih kecil.",
     ),
     "too_many_faces": (
@@ -93,13 +93,17 @@ CATALOG: Final[Mapping[Code, tuple[int, str, str]]] = {
     ),
     "unsupported_image": (
         415,
-        "This is not an image of a known kind. Known are {known}.",
-        "Ini bukan gambar dengan jenis yang dikenal. Yang dikenal: {known}.",
+        "This is {found}, not a photo. Send the bytes of a file, as the form field 'file' or as "
+        "the whole body. Taken are {known}.",
+        "Ini bukan foto ({found}). Kirim isi berkas sebagai kolom formulir 'file' atau sebagai "
+        "seluruh isi permintaan. Yang diterima: {known}.",
     ),
     "damaged_image": (
         422,
-        "The image cannot be read; the file seems to be damaged or cut off. Send it again.",
-        "Gambar tidak dapat dibaca; berkas tampaknya rusak atau terpotong. Kirim ulang.",
+        "The photo cannot be read: the file is damaged or cut off. Send the original, or open it "
+        "in a viewer and save it anew.",
+        "Foto tidak dapat dibaca: berkas rusak atau terpotong. Kirim berkas aslinya, atau buka di "
+        "penampil gambar lalu simpan kembali.",
     ),
     "empty_file": (422, "The file is empty.", "Berkas kosong."),
     "rate_limited": (
@@ -125,8 +129,10 @@ CATALOG: Final[Mapping[Code, tuple[int, str, str]]] = {
     ),
     "timeout": (
         504,
-        "The photo took longer than {limit_s:g} seconds. Try again, or send a smaller one.",
-        "Foto memerlukan lebih dari {limit_s:g} detik. Coba lagi, atau kirim yang lebih kecil.",
+        "The photo took longer than {limit_s:g} seconds. Send a smaller copy, or send it when "
+        "less is going on here.",
+        "Foto memerlukan lebih dari {limit_s:g} detik. Kirim salinan yang lebih kecil, atau kirim "
+        "saat layanan tidak sibuk.",
     ),
 }
 

@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data.errors import ImageError
 from data.faces.detector import FaceDetector
+from data.faces.photos import Photo, register_decoders
 from serving.api.analysis import Analyser, Analysis, Timer
-from serving.api.answers import face_answer, said
+from serving.api.answers import doubtful_face, face_answer, said
 from serving.api.errors import ApiError
-from serving.api.images import Photo, register_decoders
 from serving.api.releases import Engine
 from serving.api.schemas import Answer
 from serving.api.settings import Settings
@@ -69,6 +69,7 @@ class Predictor:
             "rotated_deg": found.rotated_deg,
             "faces": [f.model_dump(exclude={"crop_jpeg"}) for f in faces],
             "unusable_faces": found.unusable,
+            "doubtful": [doubtful_face(face).model_dump() for face in found.doubtful],
         }
         return Answered(answers, lambda: drawing(found, faces))
 
@@ -101,6 +102,7 @@ class Predictor:
         return {
             "width": photo.width,
             "height": photo.height,
+            "cut_off": photo.cut_off,
             "release": {
                 "model_name": release.model_name,
                 "version": release.version,

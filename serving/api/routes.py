@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from data.faces.photos import KNOWN
 from data.releases.release import ONNX_FILES
 from serving.api import analysis, drift, images, schemas
-from serving.api.answers import face_answer, said
+from serving.api.answers import doubtful_face, face_answer, said
 from serving.api.errors import ApiError
 from serving.api.metrics import CONTENT_TYPE
 from serving.api.releases import Choice, Engine
@@ -62,6 +63,7 @@ _EXAMPLE: Final = {
     "image": {"width": 512, "height": 512, "format": "PNG", "rotated_deg": 0},
     "faces": [_EXAMPLE_FACE],
     "unusable_faces": 0,
+    "doubtful": [],
     "release": {
         "model_name": "gender", "version": 1764000000, "variant": "int8", "canary": False,
         "labels": ["female", "male"], "synthetic": False,
@@ -112,12 +114,14 @@ async def faces(
             height=found.photo.height,
             format=found.photo.format,
             rotated_deg=found.rotated_deg,
+            cut_off=found.photo.cut_off,
         ),
         faces=[
             face_answer(a, choice.engine.release.labels, c)
             for a, c in zip(found.answers, cut, strict=True)
         ],
         unusable_faces=found.unusable,
+        doubtful=[doubtful_face(face) for face in found.doubtful],
         release=answered_by(choice),
         timings_ms=_rounded(timer),
         preview_jpeg=drawn,
@@ -245,7 +249,7 @@ async def limits(request: Request) -> schemas.Limits:
         max_faces=settings.max_faces,
         max_crops=settings.max_crops,
         request_timeout_s=settings.request_timeout_s,
-        formats=images.KNOWN.split(", "),
+        formats=KNOWN.split(", "),
         api_key_needed=bool(settings.api_keys),
     )
 

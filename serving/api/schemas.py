@@ -72,6 +72,14 @@ class FaceAnswer(Answer):
     )
 
 
+class DoubtfulFace(_Model):
+    """A place that may be a face, and is not sure enough for an answer."""
+
+    box: Box
+    detector_score: Probability
+    size_px: float = Field(description="Longer side of the box.")
+
+
 class ImageInfo(_Model):
     """The photo after EXIF orientation."""
 
@@ -80,6 +88,9 @@ class ImageInfo(_Model):
     format: str
     rotated_deg: int = Field(
         description="Counter-clockwise turn that was needed to find faces; 0, 90, 180 or 270."
+    )
+    cut_off: bool = Field(
+        default=False, description="The file ends too early: the lower part of it is missing."
     )
 
 
@@ -106,6 +117,9 @@ class Faces(_Model):
     faces: list[FaceAnswer]
     unusable_faces: int = Field(
         description="Faces that were found but cannot be turned upright: their eyes coincide."
+    )
+    doubtful: list[DoubtfulFace] = Field(
+        default=[], description="Places that may be faces: not sure enough for an answer."
     )
     release: AnsweredBy
     timings_ms: dict[str, float]

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from data.errors import ConfigError
+from data.faces.photos import MAX_PIXELS
 from data.faces.settings import DetectorConfig
 
 Positive = Annotated[int, Field(ge=1)]
@@ -37,7 +38,8 @@ class Settings(BaseSettings):
       stop_timeout_s: how long a stop waits for what is running.
       max_bytes, max_pixels, max_faces, max_crops: limits of one request; pixels are checked before
         decoding.
-      min_face_px, min_score, detect_max_pixels, retry_rotated: see data.faces.settings.
+      min_face_px, min_score, answer_score, detect_max_pixels, retry_rotated: see
+        data.faces.settings.
       upload_ttl_s, upload_max_total_bytes: how long and how much /upload/ keeps, in memory.
       api_keys: when there are any, /v1, /upload/ and /predict ask for one.
       rate_limit: e.g. "60/minute", per key or address; empty is none. Syntax of `limits`.
@@ -64,12 +66,13 @@ class Settings(BaseSettings):
     stop_timeout_s: Seconds = 30.0
 
     max_bytes: Positive = 20 * 2**20
-    max_pixels: Positive = 50_000_000
+    max_pixels: Positive = MAX_PIXELS
     max_faces: Positive = 50
     max_crops: Positive = 64
 
     min_face_px: Annotated[int, Field(ge=12)] = DetectorConfig.min_face_px
     min_score: Annotated[float, Field(ge=0.7, lt=1)] = DetectorConfig.min_score
+    answer_score: Annotated[float, Field(ge=0.7, lt=1)] = DetectorConfig.answer_score
     detect_max_pixels: Annotated[int, Field(ge=10_000)] = DetectorConfig.max_pixels
     retry_rotated: bool = DetectorConfig.retry_rotated
 
@@ -113,6 +116,7 @@ class Settings(BaseSettings):
         return DetectorConfig(
             min_face_px=self.min_face_px,
             min_score=self.min_score,
+            answer_score=self.answer_score,
             max_pixels=self.detect_max_pixels,
             retry_rotated=self.retry_rotated,
         )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from data.errors import WeightsError
 from data.faces import mtcnn_graphs
-from data.faces.detector import Face, FaceDetector, suppress
+from data.faces.detector import Face, FaceDetector, Found, suppress
 from data.faces.settings import DetectorConfig
 
 # box, then (left eye, right eye, nose, left mouth, right mouth)
@@ -126,6 +126,33 @@ def test_an_upright_face_stays_upright_without_a_margin(
     assert detector.find(np.zeros((100, 100, 3), np.uint8)).rotated_deg == 0
     scores[3] = 0.999
     assert detector.find(np.zeros((100, 100, 3), np.uint8)).rotated_deg == 270
+
+
+def test_what_only_one_look_calls_a_face_gets_no_answer(
+    detector: FaceDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a face that lasts over shifted looks, every look counts; else it is doubtful, or gone."""
+    onet = detector._sessions["onet"]
+
+    class Onet:
+        lasting = 1.0
+
+        def run(self, outputs: list[str], feeds: dict[str, NDArray[np.float32]]) -> list[object]:
+            if len(outputs) > 1:
+                return list(onet.run(outputs, feeds))
+            scores = np.full(len(feeds["pixels"]), self.lasting, np.float32)
+            scores[0] = 0.999  # the first look
+            return [scores]
+
+    monkeypatch.setitem(detector._sessions, "onet", Onet())
+    photo = portrait("astronaut")
+    assert len(detector.find(photo).faces) == 1
+    Onet.lasting = 0.9
+    found = detector.find(photo)
+    assert not found.faces and len(found.doubtful) == 1
+    assert found.doubtful[0].score == pytest.approx(0.907, abs=1e-3)  # (0.999 + 13 * 0.9) / 14
+    Onet.lasting = 0.5
+    assert detector.find(photo, retry_rotated=False) == Found(())
 
 
 def test_work_is_called_off_between_steps(detector: FaceDetector) -> None:

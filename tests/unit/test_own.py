@@ -2,9 +2,11 @@
 
 import csv
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from matplotlib.cbook import get_sample_data
 from PIL import Image
@@ -183,6 +185,38 @@ def test_photos_that_are_not_there_are_left_out_where_that_is_asked_for(
     assert done.exit_code == 0, done.output
     assert "20 x the photo is missing" in done.output and done.output.count("absent") == 5
     assert len((tmp_path / "own/left_out.csv").read_text().splitlines()) == 21
+
+
+def test_photos_are_read_as_the_application_reads_them(photos: Path, tmp_path: Path) -> None:
+    """HEIC, 16 bit and TIFF are taken; a decompression bomb is one photo's error, and no more."""
+    pillow_heif.register_heif_opener()
+    portrait = Image.open(photos / "grace.jpg")
+    portrait.save(photos / "ben.heic")
+    portrait.save(photos / "scan.tiff")
+    grey = np.asarray(portrait.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save(photos / "deep.png")
+    data = bytearray((photos / "turned.png").read_bytes())
+    data[16:24] = (60_000).to_bytes(4) * 2
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4)
+    (photos / "bomb.png").write_bytes(data)
+    names = ("ben.heic", "scan.tiff", "deep.png", "bomb.png")
+    lines = "".join(f"{name},{n % 2}\n" for n, name in enumerate(names))
+    made = import_photos(photos, labels(tmp_path, f"image_id,Male\n{lines}"), tmp_path / "own")
+    assert made.images == 3
+    [(name, why)] = made.left_out
+    assert name == "bomb.png" and "3600 million pixels; 50 million are the limit" in why
+
+
+def test_half_a_data_set_is_not_left_behind(photos: Path, tmp_path: Path) -> None:
+    """Interrupted: the folder is gone, and the command can be given again."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    table = labels(tmp_path, "image_id,Male\ngrace.jpg,0\n")
+    with pytest.raises(KeyboardInterrupt):
+        import_photos(photos, table, tmp_path / "own", on_photo=interrupted)
+    assert not (tmp_path / "own").exists()
 
 
 def test_aligned_crops_are_taken_as_they_are(tmp_path: Path, photos: Path) -> None:

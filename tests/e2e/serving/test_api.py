@@ -22,7 +22,9 @@ def test_every_face_is_answered_with_place_score_and_release(client: httpx.Clien
     answer = client.post("/v1/faces", files={"file": encoded(photo, "PNG")})
     assert answer.status_code == 200
     body = answer.json()
-    assert body["image"] == {"width": 1030, "height": 600, "format": "PNG", "rotated_deg": 0}
+    assert body["image"] == {
+        "width": 1030, "height": 600, "format": "PNG", "rotated_deg": 0, "cut_off": False,
+    }  # fmt: skip
     assert [f["box"]["x1"] for f in body["faces"]] == pytest.approx([181, 695], abs=8)
     assert body["release"] == {
         "model_name": "gender", "version": 1000, "variant": "int8", "canary": False,

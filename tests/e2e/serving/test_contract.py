@@ -33,7 +33,7 @@ def test_every_error_has_texts_in_both_languages() -> None:
     """Each code: a status, two different texts, and only values that the text names."""
     values = {
         "problem": "p", "limit_s": 3, "limit_mib": 2, "limit_mp": 5, "limit": 7, "found": 9,
-        "width": 1, "height": 2, "known": "k", "retry_after_s": 4, "labels": "a, b",
+        "found_mp": 1.5, "known": "k", "retry_after_s": 4, "labels": "a, b",
     }  # fmt: skip
     for code in CODES:
         error = ApiError(code, **values)

@@ -10,8 +10,8 @@ from served import astronaut, encoded, hopper, write_release
 from typer.testing import CliRunner
 
 from data.errors import ConfigError, DataError, ReleaseError
+from data.faces.photos import register_decoders
 from pipeline.cli import app as cli
-from serving.api.images import register_decoders
 
 
 @pytest.fixture(scope="module")

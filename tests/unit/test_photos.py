@@ -1,15 +1,17 @@
 """Photos as people have them become the same pixels."""
 
+import base64
 import io
+import pickle
 import zlib
 
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
-from serving.api.errors import ApiError
-from serving.api.images import decode, register_decoders
+from data.errors import PhotoError
+from data.faces.photos import decode, kind_of, register_decoders
 
 register_decoders()
 LIMIT = 10_000_000
@@ -21,13 +23,19 @@ def picture(width: int = 120, height: int = 80) -> Image.Image:
     return Image.fromarray(corners).resize((width, height), Image.Resampling.BICUBIC)
 
 
+def noisy() -> Image.Image:
+    """320x240, every row with something in it."""
+    values = np.random.default_rng(0).integers(20, 255, (240, 320, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF"])
 def test_every_kind_decodes_to_the_picture(kind: str) -> None:
     """The kinds that phones and browsers write."""
     photo = decode(saved(picture(), kind), LIMIT)
@@ -39,7 +47,8 @@ def test_every_kind_decodes_to_the_picture(kind: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "kind"),
     [("L", "PNG"), ("LA", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("1", "PNG"), ("I;16", "PNG"),
-     ("CMYK", "JPEG"), ("L", "JPEG"), ("RGBA", "WEBP"), ("P", "GIF")],
+     ("CMYK", "JPEG"), ("L", "JPEG"), ("RGBA", "WEBP"), ("P", "GIF"),
+     ("I;16", "TIFF"), ("CMYK", "TIFF"), ("RGBA", "TIFF")],
 )  # fmt: skip
 def test_every_mode_becomes_rgb(mode: str, kind: str) -> None:
     """Grey, alpha, palette, 16 bit, CMYK: RGB of about the right brightness."""
@@ -62,7 +71,7 @@ def test_transparency_lies_on_white() -> None:
     assert (photo.pixels == 255).all()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_undone(orientation: int, kind: str) -> None:
     """However the camera was held, the picture is upright."""
@@ -107,10 +116,10 @@ def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyP
     """The header alone decides; nothing is decoded."""
     data = saved(picture(400, 300), "PNG")
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("was decoded"))
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(PhotoError) as caught:
         decode(data, 100_000)
     assert caught.value.code == "too_many_pixels"
-    assert caught.value.details == {"width": 400, "height": 300, "limit_mp": 0.1}
+    assert caught.value.details == {"found_mp": 0.1, "limit_mp": 0.1}
 
 
 def test_a_png_that_claims_terapixels_is_refused() -> None:
@@ -118,9 +127,68 @@ def test_a_png_that_claims_terapixels_is_refused() -> None:
     data = bytearray(saved(picture(), "PNG"))
     data[16:24] = (2_000_000_000).to_bytes(4) * 2
     data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4)
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(PhotoError) as caught:
         decode(bytes(data), LIMIT)
     assert caught.value.code == "too_many_pixels"
+    assert caught.value.details == {"found_mp": 4e12, "limit_mp": 10}
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.code, again.details, str(again)) == (
+        "too_many_pixels", caught.value.details, str(caught.value),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("lacking", [1, 2, 40])
+def test_a_jpeg_that_lacks_its_last_bytes_is_read_as_viewers_do(lacking: int) -> None:
+    """Without its end marker, or a few bytes more: the picture is there to its last rows."""
+    data = saved(noisy(), "JPEG", quality=95)
+    photo, whole = decode(data[:-lacking], LIMIT), decode(data, LIMIT)
+    assert (photo.pixels[:208] == whole.pixels[:208]).all()
+    assert np.abs(photo.pixels[:, :200].astype(int) - whole.pixels[:, :200]).mean() < 0.5
+    assert not photo.cut_off
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+def test_half_of_a_photo_is_needed(kind: str) -> None:
+    """Three quarters of a file are a photo that is cut off; a fifth is damage."""
+    data = saved(noisy(), kind)
+    photo = decode(data[: len(data) * 3 // 4], LIMIT)
+    assert photo.cut_off and photo.pixels.shape == (240, 320, 3)
+    with pytest.raises(PhotoError) as caught:
+        decode(data[: len(data) // 5], LIMIT)
+    assert caught.value.code == "damaged_image"
+
+
+def test_a_colour_profile_counts() -> None:
+    """Colours are those that a browser shows, not the bare numbers of the file's own profile."""
+    photo = Image.new("RGB", (8, 8), (200, 100, 50))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert decode(saved(photo, "PNG", icc_profile=srgb)).pixels[0, 0].tolist() == [200, 100, 50]
+    assert decode(saved(photo, "PNG", icc_profile=b"none")).pixels[0, 0].tolist() == [200, 100, 50]
+
+
+def test_absurd_exif_says_nothing() -> None:
+    """A photo whose EXIF data are noise is shown as it lies."""
+    photo = decode(saved(picture(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"))
+    assert (photo.width, photo.height) == (120, 80)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"data:image/png;base64,iVBORw0KGgo", "a data URI (text)"),
+        (base64.b64encode(bytes(range(200))), "base64 text"),
+        (b'{"image": "..."}', "JSON"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"\0\0\0\x20ftypisom" + bytes(99), "a video"),
+        (b"hello", "no image of a known kind"),
+    ],
+)
+def test_what_is_no_photo_is_named(data: bytes, kind: str) -> None:
+    """Base64, data URIs, JSON, videos: told what they are, and what is taken."""
+    assert kind_of(data) == kind
+    with pytest.raises(PhotoError, match="known are JPEG") as caught:
+        decode(data)
+    assert caught.value.code == "unsupported_image"
 
 
 def test_the_first_frame_of_an_animation_is_the_photo() -> None:
