@@ -155,12 +155,15 @@ def test_what_only_one_look_calls_a_face_gets_no_answer(
     assert detector.find(photo, retry_rotated=False) == Found(())
 
 
-def test_a_patch_of_a_space_suit_is_no_face(detector: FaceDetector) -> None:
-    """One look sees it; several looks do not, and it is not told of at all."""
+def test_a_patch_of_a_space_suit_is_no_face(
+    detector: FaceDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONet's first look sees a face there; several looks do not, and nothing is told of it."""
     found = detector.find(portrait("astronaut"))
     assert len(found.faces) == 1 and not found.doubtful
-    once = FaceDetector(DetectorConfig(looks=((0, 0, 1),), min_score=0.7, answer_score=0.7))
-    assert any(face.box[1] > 190 for face in once.find(portrait("astronaut")).faces)
+    monkeypatch.setattr(detector, "_looked_at_again", lambda photo, boxes: boxes[:, 4])
+    first = detector.find(portrait("astronaut"))
+    assert any(face.box[1] > 190 for face in first.faces + first.doubtful)
 
 
 def test_work_is_called_off_between_steps(detector: FaceDetector) -> None:
