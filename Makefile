@@ -3,7 +3,11 @@
 .DEFAULT_GOAL := help
 export PYTHON
 
+# What each command needs of requirements.lock: all of genq's own commands; more for tests, checks, docs.
 READY := .venv/.ready
+TESTS := .venv/.ready-tests
+CHECK := .venv/.ready-lint
+DOCS := .venv/.ready-docs
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,17 +17,17 @@ run: $(READY)  ## run the whole pipeline on a synthetic data set; ARGS='--preset
 
 # A file's tests stay together: they share what is slow to make. A worker takes up to 3 GB.
 WORKERS ?= 2
-test: $(READY)  ## run all tests but the nightly ones, in two processes; ARGS='tests/unit' for some, WORKERS=0 for one
+test: $(TESTS)  ## run all tests but the nightly ones, in two processes; ARGS='tests/unit' for some, WORKERS=0 for one
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # Of some tests, figures would mislead: only without ARGS does docs/coverage.md get them.
-coverage: $(READY)  ## all tests, measured; takes half as long again
+coverage: $(TESTS)  ## all tests, measured; takes half as long again
 	@mkdir -p build
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term \
 		--cov-report=json:build/coverage.json $(ARGS)
 	@$(if $(ARGS),true,.venv/bin/python scripts/coverage.py)
 
-check: $(READY)  ## formatting, lint, types, dependency direction, dead code, dependencies
+check: $(TESTS) $(CHECK)  ## formatting, lint, types, dependency direction, dead code, dependencies
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
@@ -37,26 +41,27 @@ WEB_SOURCES := $(shell git ls-files serving/web 2>/dev/null) tests/golden/openap
 serving/web/out/index.html: $(WEB_SOURCES)
 	@cd serving/web && npm ci --ignore-scripts && npm run build
 
-setup: $(READY)  ## only set up .venv
+setup: $(READY) $(TESTS) $(CHECK) $(DOCS)  ## only set up .venv, with everything
 
-$(READY): requirements.lock setup.py scripts/setup
+$(READY): requirements.lock setup.py scripts/setup scripts/groups.py scripts/slim
 	@scripts/setup
 
-docs: $(READY)  ## build the documentation into build/docs; fails on a broken link
+.venv/.ready-%: $(READY)
+	@scripts/setup $*
+
+docs: $(DOCS)  ## build the documentation into build/docs; fails on a broken link
 	@.venv/bin/sphinx-build -q -W --keep-going -b html docs build/docs
 	@echo "build/docs/index.html"
 
-nightly: $(READY)  ## the tests that are too slow for every change, or that ask the registry
+nightly: $(TESTS)  ## the tests that are too slow for every change, or that ask the registry
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m nightly $(ARGS)
 
-update: $(READY)  ## take the newest versions that fit, set up anew, test
-	@$(MAKE) lock UPGRADE=--upgrade
+update: $(TESTS)  ## take the newest versions that fit, set up anew, test; then the other Python: make world2
+	@.venv/bin/python scripts/lock.py --upgrade
 	@$(MAKE) test
 
-lock: $(READY)  ## resolve requirements/ into requirements.lock anew
-	@.venv/bin/uv pip compile $(UPGRADE) requirements/lock.in --override requirements/overrides.txt \
-		--python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
-		--custom-compile-command "make lock (two pins override bounds of TFX: requirements/overrides.txt says which and why)" --quiet --output-file requirements.lock
+lock: $(TESTS)  ## resolve requirements/ into requirements.lock anew, for every Python
+	@.venv/bin/python scripts/lock.py
 
 clean:  ## remove .venv, caches and build leftovers; runs/ stays
 	@rm -rf .venv *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache

@@ -43,8 +43,10 @@ SERVING = [
     "pydantic-settings",
     "python-multipart",
     "uvicorn",
-    "uvloop",
+    'uvloop; sys_platform != "win32"',
 ]
+# Videos, frame by frame; 100 MB installed, so an extra of its own.
+VIDEO = ["av"]
 # Compiling for Kubeflow Pipelines and talking to its server.
 KUBEFLOW = ["kfp>=2.16", "kfp-kubernetes"]
 DEV = [
@@ -87,7 +89,7 @@ setup(
     name="genq",
     version="0.1.0",
     description="TFX pipeline that trains, judges and ships a face-appearance model on CelebA",
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.14",
     # A plain path, so that type checkers and IDEs resolve an editable install; `tests` is left out
     # by name because the tf2onnx wheel installs a top-level `tests` of its own.
     package_dir={"": "."},
@@ -106,6 +108,7 @@ setup(
     extras_require={
         "pipeline": [*PIPELINE, *FACES],
         "serving": SERVING,
+        "video": [*SERVING, *VIDEO],
         "kubeflow": KUBEFLOW,
         "dev": DEV,
     },

@@ -1,8 +1,9 @@
 """Writes docs/licences.md: what genq is built on, and under which licences.
 
-Python packages are those that requirements.lock names, their licences what pip-licenses reads from
-the installed ones; the page's are what serving/web/package-lock.json says. A package without a
-known licence, or with one that would bind genq's users, is an error.
+Python packages are those that requirements.lock names for Python 3.11, their licences what
+pip-licenses reads from the installed ones; what is not installed here (a group, another Python)
+must be on the page already, in that version. The page's are what serving/web/package-lock.json
+says. A package without a known licence, or with one that would bind genq's users, is an error.
 
 Run: .venv/bin/python scripts/licences.py [--check]
 """
@@ -17,13 +18,15 @@ from dataclasses import dataclass
 from importlib.metadata import requires
 from pathlib import Path
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"
 LOCK = ROOT / "requirements.lock"
-ASKED = ROOT / "requirements" / "lock.in"
+ASKED = ROOT / "requirements"
+PYTHON = {"python_version": "3.11"}
 NPM_LOCK = ROOT / "serving" / "web" / "package-lock.json"
 
 FORBIDDEN = ("AGPL", "Affero", "SSPL", "Server Side Public", "Commons Clause", "Commons-Clause")
@@ -80,8 +83,13 @@ KNOWN = frozenset(
 BY_HAND = {"namex": "Apache-2.0"}
 """Packages whose metadata name none; read from the LICENSE file that they bring."""
 
+GPU_ONLY = re.compile(r"nvidia-.*|tensorflow$")
+"""Of the group `gpu`, which few machines have installed: the page has a sentence about them."""
+
 _GCC = "GPL-3.0 with the GCC runtime exception"
 BUNDLED = {
+    "av": "FFmpeg with x264 and x265 (GPL-2.0), LAME (LGPL-2.0), GMP, Nettle, libunistring "
+    "(LGPL-3.0)",
     "lxml": "iconv (LGPL-2.1)",
     "numpy": f"libgfortran ({_GCC}), libquadmath (LGPL-2.1)",
     "opencv-python-headless": f"FFmpeg and libquadmath (LGPL-2.1), libgfortran ({_GCC})",
@@ -96,7 +104,7 @@ BUNDLED = {
 HEAD = """\
 # Licences
 
-genq is [Apache-2.0](../LICENSE). This page lists what it is built on; it is made from `requirements.lock`, the installed packages and
+genq is [Apache-2.0](../LICENSE). This page lists what it is built on; it is made from `requirements.lock` (as for Python 3.11), the installed packages and
 `serving/web/package-lock.json` by `scripts/licences.py`, which fails where a package has no known licence or one that is forbidden
 here (AGPL, SSPL, Commons Clause). Names are SPDX's; "BSD" is what packages say that do not say which; a comma stands where the
 metadata list several and do not say whether they are a choice. It is a list, not legal advice. CelebA has terms of its own:
@@ -104,10 +112,13 @@ metadata list several and do not say whether they are a choice. It is a list, no
 
 What travels:
 - **genq's wheel and repository** hold none of these packages.
-- **The pipeline's image** (`deploy/Dockerfile.pipeline`) installs all of `requirements.lock`, the tools of development as well.
+- **The pipeline's image** (`deploy/Dockerfile.pipeline`) installs the groups `run`, `serving` and `kubeflow` of `requirements.lock`: nothing
+  that only tests, checks or documentation need, and nothing of `video`.
 - **The application's image** (`deploy/Dockerfile.serving`) installs the {serving} packages marked "app" and the built page. The page is a
   static export: of npm's packages it holds what the bundler reaches (React, Next.js' client, onnxruntime-web). Build tools such as
   `sharp` stay behind.
+- **With an NVIDIA driver, or `GPU=1`,** TensorFlow with CUDA (Apache-2.0) takes the place of `tensorflow-cpu`, and NVIDIA's own libraries
+  come along (`nvidia-*`; proprietary, NCCL BSD-3-Clause). They are not in the tables.
 - **A release** holds the model and its papers. Two pages of its report carry JavaScript: Facets, out of `witwidget`, and the elements of
   TensorFlow Model Analysis, both Apache-2.0.
 """  # noqa: E501  # lines of the page
@@ -143,10 +154,10 @@ def faults(packages: Iterable[Package]) -> list[str]:
 
 
 def python_packages() -> dict[str, Package]:
-    """Returns normalised name -> package, for all that requirements.lock names.
+    """Returns normalised name -> package, for all that requirements.lock names for Python 3.11.
 
     Raises:
-      SystemExit: if one is not installed in that version.
+      SystemExit: if one is neither installed in that version nor on the page.
     """
     # --with-system: setuptools and wheel are in the lock, too.
     command = ("--format=json", "--from=mixed", "--with-system")
@@ -154,18 +165,41 @@ def python_packages() -> dict[str, Package]:
         [sys.executable, "-m", "piplicenses", *command], capture_output=True, text=True, check=True
     ).stdout
     installed = {canonicalize_name(p["Name"]): p for p in json.loads(listed)}
+    before = listed_before(PAGE.read_text() if PAGE.exists() else "")
     packages, missing = {}, []
-    for name, version in re.findall(r"^([\w.-]+)==(\S+)", LOCK.read_text(), re.M):
+    for name, version, marker in re.findall(
+        r"^([\w.-]+)==(\S+)(?: ; (.+?))? \\$", LOCK.read_text(), re.M
+    ):
+        if GPU_ONLY.match(name) or (marker and not Marker(marker).evaluate(PYTHON)):
+            continue
         key = canonicalize_name(name)
         found = installed.get(key)
-        if found is None or found["Version"] != version:
+        if found is not None and found["Version"] == version:
+            said = "" if found["License"] == "UNKNOWN" else found["License"]
+            licence = normalised(said) or BY_HAND.get(key, "")
+        elif (name, version) in before:
+            licence = before[name, version]
+        else:
             missing.append(f"{name}=={version}")
             continue
-        said = "" if found["License"] == "UNKNOWN" else found["License"]
-        packages[key] = Package(name, version, normalised(said) or BY_HAND.get(key, ""))
+        packages[key] = Package(name, version, licence)
     if missing:
         sys.exit(f"Not installed as requirements.lock says: {', '.join(missing)}. Run: make setup")
     return packages
+
+
+def listed_before(page: str) -> dict[tuple[str, str], str]:
+    """Returns (name, version) -> licence, as the page's tables say."""
+    found = {}
+    for row in re.findall(r"^\| (.+) \|$", page, re.M):
+        cells = row.split(" | ")
+        if len(cells) == 4:
+            found[cells[0], cells[1]] = cells[2]
+        elif len(cells) == 3 and cells[1].isdigit():
+            for package in cells[2].split(", "):
+                name, _, version = package.partition(" ")
+                found[name, version] = cells[0]
+    return {key: licence for key, licence in found.items() if "; inside the wheel" not in licence}
 
 
 def npm_packages() -> dict[str, Package]:
@@ -180,8 +214,11 @@ def npm_packages() -> dict[str, Package]:
 
 
 def asked() -> set[str]:
-    """Returns the normalised names that requirements/lock.in asks for."""
-    lines = (line.partition("#")[0].strip() for line in ASKED.read_text().splitlines())
+    """Returns the normalised names that requirements/*.in ask for."""
+    files = sorted(ASKED.glob("*.in"))
+    lines = (
+        line.partition("#")[0].strip() for file in files for line in file.read_text().splitlines()
+    )
     return {canonicalize_name(Requirement(line).name) for line in lines if line}
 
 
@@ -224,8 +261,16 @@ def page(python: dict[str, Package], npm: dict[str, Package]) -> str:
     declared = asked()
     serving = closure("genq", "serving", python)
 
+    # Here, because the tests import this module by its file.
+    import groups
+
+    pins = groups.select(LOCK.read_text(), ("run", "cpu", "serving", "kubeflow"))
+    pipeline = {canonicalize_name(line.partition("==")[0]) for line in pins if "==" in line}
+
     def where(key: str) -> str:
-        return "pipeline, app" if key in serving else "pipeline"
+        if key in serving:
+            return "pipeline, app"
+        return "pipeline" if key in pipeline else "none"
 
     copyleft = [
         (p.name, p.version, p.licence, where(key))
@@ -258,7 +303,7 @@ def page(python: dict[str, Package], npm: dict[str, Package]) -> str:
         "hands on an image hands on these, with their duties (text of the licence, source).",
         table(("package", "version", "licence", "image"), copyleft),
         "## What genq asks for",
-        "By name, in `requirements/lock.in`.",
+        "By name, in `requirements/*.in`.",
         table(
             ("package", "version", "licence", "image"),
             [

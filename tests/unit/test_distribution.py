@@ -1,18 +1,49 @@
 """The distribution: what it installs, under which names, and what the lock file holds."""
 
 import importlib.metadata
+import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
+import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
+LOCK = (ROOT / "requirements.lock").read_text()
 OURS = {"components", "data", "pipeline", "serving"}
 
 
-def requirements(path: Path) -> dict[str, Requirement]:
-    lines = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
-    return {r.name.lower(): r for r in map(Requirement, filter(None, lines))}
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+groups, lock = script("groups"), script("lock")
+
+
+def requirements(group: str) -> set[str]:
+    text = (ROOT / f"requirements/{group}.in").read_text()
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return {Requirement(line).name.lower() for line in lines if line}
+
+
+def chosen(*names: str) -> dict[str, str]:
+    """Distribution -> version, of some groups, on this Python."""
+    return on_this_python("\n".join(groups.select(LOCK, names)))
+
+
+def on_this_python(text: str) -> dict[str, str]:
+    pins = re.findall(r"^([a-z0-9._-]+)==(\S+)(?: ; (.+?))? \\$", text, re.M)
+    return {name: version for name, version, marker in pins if not marker or holds(marker)}
+
+
+def holds(marker: str) -> bool:
+    return Marker(marker).evaluate()
 
 
 def test_our_import_names_are_ours_alone():
@@ -28,29 +59,100 @@ def test_tests_are_not_a_package():
     assert {"data"} <= set(installed.split()) <= OURS
 
 
-def test_setup_and_lock_ask_for_the_same():
-    """Every requirement of setup.py's extras is in lock.in, and the reverse."""
+@pytest.mark.parametrize(
+    ("extra", "files", "more"),
+    [
+        ("pipeline", ("run",), {"uv"}),
+        ("serving", ("serving",), set()),
+        ("video", ("serving", "video"), set()),
+        ("kubeflow", ("kubeflow",), set()),
+        ("dev", ("tests", "lint", "docs"), set()),
+    ],
+)
+def test_an_extra_of_setup_and_its_groups_ask_for_the_same(
+    extra: str, files: tuple[str, ...], more: set[str]
+):
+    """With what every part needs: `more` is what only scripts/setup wants."""
     declared = [Requirement(r) for r in importlib.metadata.requires("genq") or []]
-    asked = requirements(ROOT / "requirements/lock.in")
-    assert {r.name.lower() for r in declared} == set(asked)
+    core = {r.name.lower() for r in declared if r.marker is None}
+    wanted = {
+        r.name.lower() for r in declared if r.marker and f'extra == "{extra}"' in str(r.marker)
+    }
+    asked = set.union(*map(requirements, files))
+    assert (wanted | core | more) - {"uv"} == (asked | core) - {"uv"}
+    assert extra not in ("pipeline", "serving") or core <= asked
 
 
-def test_every_pin_has_a_hash_and_the_two_overrides_are_explained():
+def test_every_pin_has_a_hash_and_the_overrides_are_explained():
     """The lock is installed with --no-deps --require-hashes; a reader meets the reason."""
-    lock = (ROOT / "requirements.lock").read_text()
-    pins = re.findall(r"^([a-z0-9._-]+)==(\S+) \\\n    --hash=sha256:", lock, re.M)
-    assert len(pins) == len(re.findall(r"^[a-z0-9._-]+==", lock, re.M)) > 150
-    versions = dict(pins)
-    assert versions["tensorflow-data-validation"] == "1.16.1"
-    assert versions["ml-metadata"] == "1.17.1"
+    pin = r"^[a-z0-9._-]+==\S+(?: ; python_version [<>]=? '3\.\d+')?"
+    assert len(re.findall(pin + r" \\\n    --hash=sha256:", LOCK, re.M)) == LOCK.count("==") - len(
+        re.findall(r"^#.*==", LOCK, re.M)
+    )
+    assert len(re.findall(pin, LOCK, re.M)) > 300
     assert "manylinux_2_39" in (ROOT / "requirements/overrides.txt").read_text()
     # The header of the lock file, too, says where the reason is.
-    assert "requirements/overrides.txt" in "".join(lock.splitlines()[:3])
+    assert "requirements/overrides.txt" in "".join(LOCK.splitlines()[:3])
+
+
+@pytest.mark.parametrize(
+    ("python", "tfdv", "mlmd"),
+    [("3.11", "1.16.1", "1.17.1"), ("3.12", "1.21.0", "1.21.0"), ("3.13", "1.21.0", "1.21.0")],
+)
+def test_older_systems_get_what_runs_there_and_newer_ones_tfxs_own_pins(
+    python: str, tfdv: str, mlmd: str
+):
+    """And no Python gets a package twice, or one that would have to be compiled in C++."""
+    pins = re.findall(r"^([a-z0-9._-]+)==(\S+)(?: ; (.+?))? \\$", LOCK, re.M)
+    mine = [(n, v) for n, v, m in pins if not m or Marker(m).evaluate({"python_version": python})]
+    assert len(mine) == len(dict(mine))
+    versions = dict(mine)
+    assert versions["tensorflow-data-validation"] == tfdv
+    assert versions["ml-metadata"] == mlmd
+    assert versions["pyfarmhash"] == "0.5.1"
+
+
+def test_groups_bring_what_they_name_and_what_that_asks_for():
+    """`make run` brings no tool of tests, checks or documentation; one kind of TensorFlow each."""
+    run = set(chosen("run", "cpu"))
+    assert {"tfx", "apache-beam", "tensorflow-cpu", "onnxruntime", "typer"} <= run
+    assert not run & {"tensorflow", "pytest", "mypy", "sphinx", "fastapi", "av", "playwright"}
+    gpu = set(chosen("run", "gpu"))
+    assert gpu - run == {"tensorflow"} | {name for name in gpu if name.startswith("nvidia-")}
+    assert run - gpu == {"tensorflow-cpu"}
+    assert "nvidia-cudnn-cu12" in gpu
+    everything = chosen(*(p.stem for p in (ROOT / "requirements").glob("*.in")))
+    assert everything == on_this_python(LOCK)
+    assert not set(chosen("serving")) & {"tfx", "tensorflow", "tensorflow-cpu", "av"}
+    assert {"fastapi", "starlette", "pillow"} <= set(chosen("serving"))
+
+
+def test_an_unknown_group_is_named(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit, match=r"No such group: dev\. There are: cpu, docs, gpu"):
+        groups.main(["run", "dev"])
+    assert capsys.readouterr().out == ""
+
+
+def test_the_locks_markers_say_which_python_and_nothing_else():
+    """What uv repeats the platform on every line goes; what holds nowhere is an error."""
+    both = "platform_machine == 'x86_64' and sys_platform == 'linux'"
+    assert lock.simplified(f"a==1 ; {both} \\\n") == "a==1 \\\n"
+    old = f"a==1 ; python_full_version < '3.12' and {both} \\\n"
+    assert lock.simplified(old) == "a==1 ; python_version < '3.12' \\\n"
+    new = f"a==1 ; python_full_version >= '3.12' and {both} \\\n"
+    assert lock.simplified(new) == "a==1 ; python_version >= '3.12' \\\n"
+    middle = (
+        f"a==1 ; python_full_version >= '3.12' and python_full_version < '3.13' and {both} \\\n"
+    )
+    assert "; python_version >= '3.12' and python_version < '3.13' \\" in lock.simplified(middle)
+    with pytest.raises(SystemExit, match="for no Python"):
+        lock.simplified("a==1 ; sys_platform == 'win32' \\\n")
 
 
 def test_what_is_installed_is_what_the_lock_says():
-    """A stale .venv is noticed; make sets it up again."""
-    lock = (ROOT / "requirements.lock").read_text()
-    pins = dict(re.findall(r"^([a-z0-9._-]+)==(\S+) \\", lock, re.M))
+    """A stale .venv is noticed; make sets it up again. Its kind of TensorFlow is the machine's."""
+    names = {d.name for d in importlib.metadata.distributions()}
+    kind = "gpu" if "tensorflow" in names else "cpu"
+    pins = chosen("run", kind, "serving", "kubeflow", "tests")
     wrong = {n: v for n, v in pins.items() if importlib.metadata.version(n) != v}
     assert wrong == {}
