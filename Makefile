@@ -56,7 +56,7 @@ docs: $(DOCS)  ## build the documentation into build/docs; fails on a broken lin
 nightly: $(TESTS)  ## the tests that are too slow for every change, or that ask the registry
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m nightly $(ARGS)
 
-update: $(TESTS)  ## take the newest versions that fit, set up anew, test; then the other Python: make world2
+update: $(TESTS)  ## take the newest versions that fit, for every Python; set up anew; test (then scripts/other-world)
 	@.venv/bin/python scripts/lock.py --upgrade
 	@$(MAKE) test
 

@@ -22,12 +22,16 @@ from typing import Final
 
 import psutil
 
-LOCK_FILE: Final = Path(__file__).parent.parent / "requirements.lock"
+LOCK_FILE: Final = Path(__file__).parents[2] / "requirements.lock"
+PYTHONS: Final = ((3, 11), (3, 12), (3, 13))
+"""As python_requires of setup.py says."""
+OWN_PINS_GLIBC: Final = (2, 39)
+"""What TFX 1.21's own pins need; Python 3.11 gets two older packages (docs/decisions/0001)."""
 GIB: Final = 2**30
 DEMO_MEMORY_GIB: Final = 6
 """Peak of `make run`, see README; held there by benchmarks and the field log, not by this check."""
 DEMO_DISK_GIB: Final = 4
-"""The packages, 2.5 GB, and a run."""
+"""A run, and what it leaves in caches; the packages are there by then."""
 CALL_TIMEOUT_S: Final = 10
 KERAS_WEIGHTS_URL: Final = "https://storage.googleapis.com/tensorflow/keras-applications/"
 """Where keras.applications.inception_v3 downloads from."""
@@ -69,6 +73,7 @@ def examine(workdir: Path) -> list[Finding]:
         memory,
         lambda: disk(workdir),
         gpu,
+        tensorflow,
         imagenet_weights,
         java,
         docker,
@@ -80,19 +85,28 @@ def examine(workdir: Path) -> list[Finding]:
 
 
 def python() -> Finding:
-    """TFX 1.21's wheels end at 3.11 (docs/decisions/0001)."""
+    """TFX 1.21 has wheels for 3.11 to 3.13; from 3.12 on they need glibc 2.39."""
     version = platform.python_version()
-    if sys.version_info[:2] == (3, 11):
+    mine, library = sys.version_info[:2], glibc()
+    if mine in PYTHONS and (mine == PYTHONS[0] or library >= OWN_PINS_GLIBC):
         return Finding("Python", Status.OK, version)
-    return Finding("Python", Status.BROKEN, version, "Install Python 3.11, then make clean run.")
+    fitting = "3.11, 3.12 or 3.13" if library >= OWN_PINS_GLIBC else "3.11"
+    return Finding(
+        "Python", Status.BROKEN, version, f"Install Python {fitting}, then make clean run."
+    )
+
+
+def glibc() -> tuple[int, ...]:
+    """Returns the C library's version; () where it is not glibc."""
+    name, version = platform.libc_ver()
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:2]) if name == "glibc" else ()
 
 
 def c_library() -> Finding:
     """TensorFlow's and TFDV's wheels are manylinux_2_28 at most."""
     name, version = platform.libc_ver()
     found = f"{name or 'no glibc'} {version}, {platform.system()} {platform.machine()}"
-    numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
-    if name == "glibc" and numbers >= (2, 28) and platform.machine() == "x86_64":
+    if glibc() >= (2, 28) and platform.machine() == "x86_64":
         return Finding("platform", Status.OK, found)
     return Finding(
         "platform",
@@ -103,9 +117,28 @@ def c_library() -> Finding:
 
 
 def locked_versions(lock_file: Path) -> dict[str, str]:
-    """Returns distribution -> version, as the lock file pins them."""
-    pins = re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock_file.read_text(), re.MULTILINE)
-    return {name.lower(): version for name, version in pins}
+    """Returns distribution -> version, as the lock file pins them for this Python.
+
+    Its markers know one thing, the Python (scripts/lock.py).
+    """
+    line = r"^([\w.-]+)==([^\s;\\]+)(?: ; (.+?))? *\\?$"
+    pins = re.findall(line, lock_file.read_text(), re.MULTILINE)
+    return {name.lower(): version for name, version, marker in pins if _is_for_this(marker)}
+
+
+def _is_for_this(marker: str) -> bool:
+    """Returns whether a marker like "python_version >= '3.12' and …" holds here."""
+    for sign, number in re.findall(r"python_version (<|>=) '3\.(\d+)'", marker):
+        newer = sys.version_info[1] >= int(number)
+        if newer != (sign == ">="):
+            return False
+    return True
+
+
+def set_up_names(prefix: Path) -> set[str]:
+    """Returns the distributions that scripts/setup was asked for: it leaves its lists in .venv."""
+    texts = [path.read_text() for path in sorted(prefix.glob("*.lock"))]
+    return {name.lower() for name in re.findall(r"^([\w.-]+)==", "\n".join(texts), re.MULTILINE)}
 
 
 def installed_version(name: str) -> str | None:
@@ -116,16 +149,17 @@ def installed_version(name: str) -> str | None:
         return None
 
 
-def packages(lock_file: Path = LOCK_FILE) -> Finding:
+def packages(lock_file: Path = LOCK_FILE, prefix: Path = Path(sys.prefix)) -> Finding:
     """Whether what is installed is what ran together."""
-    if not lock_file.exists():
+    asked = set_up_names(prefix)
+    if not lock_file.exists() or not asked:
         return Finding(
             "packages",
             Status.LIMITED,
-            f"genq {installed_version('genq')}, installed without its lock file",
+            f"genq {installed_version('genq')}, not set up by scripts/setup",
             "Compare `pip freeze` with requirements.lock of the same version of genq.",
         )
-    wanted = locked_versions(lock_file)
+    wanted = {n: v for n, v in locked_versions(lock_file).items() if n in asked}
     found = {name: installed_version(name) for name in wanted}
     missing = sorted(name for name, version in found.items() if version is None)
     others = sorted(name for name, v in found.items() if v is not None and v != wanted[name])
@@ -197,18 +231,46 @@ def disk(workdir: Path) -> Finding:
 
 
 def gpu() -> Finding:
-    """What NVIDIA's driver shows; TensorFlow's GPU libraries are packages of their own."""
+    """What NVIDIA's driver shows."""
     answer = call("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
     if not answer:
         return Finding(
             "GPU", Status.LIMITED, "none", "Training runs on the processor. Nothing needs doing."
         )
-    found = "; ".join(answer.splitlines())
+    return Finding("GPU", Status.OK, "; ".join(answer.splitlines()))
+
+
+def tensorflow(prefix: Path = Path(sys.prefix)) -> Finding:
+    """Which of its two kinds is here, why, and whether it fits the machine."""
+    driver = bool(call("nvidia-smi", "-L"))
+    note = prefix / "tensorflow-kind"
+    why = f": {note.read_text().strip()}" if note.exists() else ""
+    cuda, without = installed_version("tensorflow"), installed_version("tensorflow-cpu")
+    if cuda and without:
+        return Finding(
+            "TensorFlow",
+            Status.BROKEN,
+            "tensorflow and tensorflow-cpu, which overwrite each other's files",
+            "make clean setup",
+        )
+    if without:
+        found = f"{without} without CUDA{why}"
+        if driver:
+            return Finding(
+                "TensorFlow", Status.LIMITED, found, "rm .venv/.ready && make GPU=1 setup"
+            )
+        return Finding("TensorFlow", Status.OK, found)
+    if not cuda:
+        return Finding("TensorFlow", Status.BROKEN, "none", "make setup")
+    found = f"{cuda} with CUDA{why}"
     if installed_version("nvidia-cudnn-cu12") is None:
         return Finding(
-            "GPU", Status.LIMITED, f"{found}; no CUDA libraries", "pip install tensorflow[and-cuda]"
+            "TensorFlow",
+            Status.LIMITED if driver else Status.OK,
+            f"{found}; without CUDA's libraries, so it computes on the processor",
+            "rm .venv/.ready && make GPU=1 setup" if driver else "",
         )
-    return Finding("GPU", Status.OK, found)
+    return Finding("TensorFlow", Status.OK, found)
 
 
 def imagenet_weights() -> Finding:

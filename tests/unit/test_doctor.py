@@ -19,7 +19,7 @@ from pipeline.cli.checks import Status
 def test_this_machine_runs_the_demo_and_says_so(tmp_path: Path) -> None:
     """Whoever runs the tests has Python, packages and platform; every remedy is a sentence."""
     findings = doctor.examine(tmp_path)
-    assert len({f.subject for f in findings}) == len(findings) == 13
+    assert len({f.subject for f in findings}) == len(findings) == 14
     by_subject = {f.subject: f.status for f in findings}
     assert by_subject["Python"] == by_subject["platform"] == Status.OK
     assert all(f.remedy for f in findings if f.status is not Status.OK)
@@ -31,18 +31,80 @@ def test_the_lock_file_is_compared_package_by_package(
     """One missing, one of another version, one right; names in any case."""
     lock = tmp_path / "requirements.lock"
     lock.write_text(
-        "# comment\nRich==13.0 \\\n    --hash=sha256:ab\ntyper==1.0\nno-such==2 ; extra\n"
+        "# comment\nRich==13.0 \\\n    --hash=sha256:ab\ntyper==1.0\nno-such==2\nmypy==1\n"
+        "old==1 ; python_version < '3.11' \\\nold==2 ; python_version >= '3.11' \\\n"
     )
-    versions = {"rich": "13.0", "typer": "1.1"}
+    # What scripts/setup was asked for; mypy was not.
+    prefix = tmp_path / "venv"
+    prefix.mkdir()
+    (prefix / "run.lock").write_text("rich==13.0\ntyper==0.9\nold==2 \\\n")
+    (prefix / "tests.lock").write_text("no-such==2\n")
+    versions = {"rich": "13.0", "typer": "1.1", "old": "2"}
     monkeypatch.setattr(doctor, "installed_version", versions.get)
-    finding = doctor.packages(lock)
+    finding = doctor.packages(lock, prefix)
     assert finding.status is Status.BROKEN
     assert finding.found == "no-such is missing; typer is 1.1, not 1.0"
     versions |= {"no-such": "2"}
-    assert doctor.packages(lock).status is Status.LIMITED
+    assert doctor.packages(lock, prefix).status is Status.LIMITED
     versions |= {"typer": "1.0"}
-    assert doctor.packages(lock).status is Status.OK
-    assert doctor.packages(tmp_path / "none").status is Status.LIMITED
+    assert doctor.packages(lock, prefix).status is Status.OK
+    assert doctor.packages(tmp_path / "none", prefix).status is Status.LIMITED
+    assert doctor.packages(lock, tmp_path / "elsewhere").status is Status.LIMITED
+
+
+@pytest.mark.parametrize(
+    ("python", "library", "status", "remedy"),
+    [
+        ((3, 10), "2.41", Status.BROKEN, "Install Python 3.11, 3.12 or 3.13"),
+        ((3, 11), "2.28", Status.OK, ""),
+        ((3, 11), "2.41", Status.OK, ""),
+        ((3, 12), "2.36", Status.BROKEN, "Install Python 3.11,"),
+        ((3, 12), "2.39", Status.OK, ""),
+        ((3, 13), "2.41", Status.OK, ""),
+        ((3, 14), "2.41", Status.BROKEN, "Install Python 3.11, 3.12 or 3.13"),
+    ],
+)
+def test_which_python_fits_depends_on_the_c_library(
+    monkeypatch: pytest.MonkeyPatch,
+    python: tuple[int, int],
+    library: str,
+    status: Status,
+    remedy: str,
+) -> None:
+    """3.11 everywhere; 3.12 and 3.13 where TFX's own pins have wheels."""
+    monkeypatch.setattr(doctor.sys, "version_info", python)
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", library))
+    finding = doctor.python()
+    assert finding.status is status and remedy in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("there", "driver", "status", "found"),
+    [
+        ({"tensorflow-cpu": "2.21.0"}, "", Status.OK, "2.21.0 without CUDA: no driver"),
+        ({"tensorflow-cpu": "2.21.0"}, "GPU 0", Status.LIMITED, "2.21.0 without CUDA"),
+        ({"tensorflow": "2.21.0", "nvidia-cudnn-cu12": "9"}, "GPU 0", Status.OK, "with CUDA"),
+        ({"tensorflow": "2.21.0"}, "GPU 0", Status.LIMITED, "without CUDA's libraries"),
+        ({"tensorflow": "2.21.0"}, "", Status.OK, "computes on the processor"),
+        ({"tensorflow": "2", "tensorflow-cpu": "2"}, "", Status.BROKEN, "overwrite"),
+        ({}, "", Status.BROKEN, "none"),
+    ],
+)
+def test_the_kind_of_tensorflow_is_named_with_the_reason(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    there: dict[str, str],
+    driver: str,
+    status: Status,
+    found: str,
+) -> None:
+    """With CUDA or without, why, and what to do where the other would be better."""
+    (tmp_path / "tensorflow-kind").write_text("no driver\n")
+    monkeypatch.setattr(doctor, "installed_version", there.get)
+    monkeypatch.setattr(doctor, "call", lambda *command: driver)
+    finding = doctor.tensorflow(tmp_path)
+    assert finding.status is status and found in finding.found
+    assert bool(finding.remedy) == (status is not Status.OK)
 
 
 def test_too_little_memory_or_disk_is_broken(
