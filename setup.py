@@ -101,6 +101,8 @@ setup(
         ]
     ),
     package_data={
+        # The page, where `make web` has built it.
+        "serving": ["web/out/**/*"],
         "data": ["*.pbtxt", "*.csv"],
         "components.evaluation_report": ["templates/*.j2", "static/*"],
     },

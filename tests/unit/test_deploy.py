@@ -43,6 +43,40 @@ def test_the_dockerfile_copies_what_there_is(name: str) -> None:
             assert (ROOT / source).exists(), source
 
 
+def test_only_what_images_copy_is_sent_to_the_engine() -> None:
+    """.dockerignore leaves everything out but what a COPY names; never what npm or make made."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    sent = {rule[1:] for rule in rules if rule.startswith("!")}
+    assert rules[0] == "*"
+    copied = {
+        source
+        for name in DOCKERFILES
+        for line in re.findall(r"^COPY (?!--from)(.+)$", (DEPLOY / name).read_text(), re.M)
+        for source in line.split()[:-1]
+    }
+    for source in copied:
+        above = {source, *(str(parent) for parent in Path(source).parents)}
+        assert above & sent, f"{source} is copied, and .dockerignore keeps it back"
+    for entry in sent:
+        assert any(s == entry or s.startswith(f"{entry}/") for s in copied), (
+            f"nothing copies {entry}"
+        )
+    assert {"serving/web/node_modules", "serving/web/out", "**/__pycache__"} <= set(rules)
+
+
+def test_the_code_is_the_images_last_layer() -> None:
+    """A change of the code builds none of the packages anew."""
+    for name in DOCKERFILES:
+        text = (DEPLOY / name).read_text()
+        last = text[text.rindex("\nFROM ") :]
+        packages = last.index("COPY --from=packages /opt/genq")
+        code = max(last.find("COPY pipeline"), last.find("COPY --from=code"))
+        assert code > packages, name
+        before = text[: text.index("COPY data")]
+        assert "--require-hashes -r wanted.lock" in before, name
+
+
 def test_the_manifests_are_valid_kubernetes(tmp_path: Path) -> None:
     """Strictly, so that a misspelt field is found; KServe's by the pod that it wraps."""
     kserve = yaml.safe_load((DEPLOY / "kubernetes" / "kserve.yaml").read_text())

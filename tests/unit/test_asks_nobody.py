@@ -1,0 +1,140 @@
+"""No command looks up an address of its own: reports of use are off before libraries come."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from served import ROOT, astronaut, brightness_model, encoded, serving, write_release
+
+OFF = "ORT_DISABLE_TELEMETRY"
+CANARY = """
+import sys
+from components.model_exporter import canary
+request = {"variants": {"float32": sys.argv[1]}, "images": [sys.argv[2]]}
+canary.run(canary.ONNX_CANARY, request, sys.argv[3])
+"""
+EXPORTED = """
+import sys
+from components.model_exporter import models
+import onnxruntime
+onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+"""
+PREDICTED = "from pipeline.cli.app import main; main()"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home directory, and an environment in which nobody has decided yet."""
+    monkeypatch.delenv(OFF, raising=False)
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(folder))
+    return folder
+
+
+def left_in(home: Path) -> list[str]:
+    """What onnxruntime keeps for its maker: the id of the device, and what is to be sent."""
+    return [
+        str(p.relative_to(home))
+        for p in home.rglob("*")
+        if re.search("onnxruntime|Microsoft|deviceid", str(p.relative_to(home)))
+    ]
+
+
+@pytest.mark.parametrize("package", ["data", "components", "pipeline", "serving"])
+def test_each_of_our_packages_turns_reports_off_before_onnxruntime_can_come(package: str) -> None:
+    """Whichever is imported first, and without overruling who set the variable."""
+    code = f"import os, sys, {package}; print(os.environ['{OFF}'], 'onnxruntime' in sys.modules)"
+    environment = {k: v for k, v in os.environ.items() if k != OFF}
+    for given, expected in (({}, "1 False"), ({OFF: "0"}, "0 False")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
+            env=environment | given,
+        )  # fmt: skip
+        assert done.stdout.strip() == expected
+
+
+def test_that_it_is_needed(home: Path, tmp_path: Path) -> None:
+    """Without the variable onnxruntime keeps a device's id; when it no longer does, drop this."""
+    (tmp_path / "model.onnx").write_bytes(brightness_model())
+    code = "import onnxruntime as o, sys; o.InferenceSession(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-I", "-c", code, tmp_path / "model.onnx"], check=True, cwd=tmp_path
+    )
+    assert left_in(home)
+
+
+def test_predict_export_and_canary_keep_and_look_up_nothing(
+    home: Path, tmp_path: Path, lacking: Callable[[str], NoReturn]
+) -> None:
+    """Under strace: no connection but to this machine, and no question to a resolver."""
+    strace = shutil.which("strace") or lacking("strace is not installed: apt-get install strace")
+    release = write_release(tmp_path / "releases" / "gender", 1000)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(encoded(astronaut()))
+    commands = {
+        "predict": [PREDICTED, "predict", photo, "--model-dir", tmp_path / "releases"],
+        "canary": [CANARY, release / "model.onnx", photo, tmp_path],
+        "export": [EXPORTED, release / "model.onnx"],
+    }
+    for name, (code, *arguments) in commands.items():
+        trace = tmp_path / f"{name}.trace"
+        subprocess.run(
+            [strace, "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", trace,
+             sys.executable, "-c", code, *arguments],
+            check=True, cwd=ROOT, timeout=600,
+        )  # fmt: skip
+        assert asked(trace.read_text()) == [], name
+        assert left_in(home) == [], name
+
+
+def asked(trace: str) -> list[str]:
+    """Lines of connections beyond this machine, to a resolver, or to a cache of names."""
+    return [
+        line
+        for line in trace.splitlines()
+        if ("AF_INET" in line and not re.search(r'"127\.|"::1"', line))
+        or "htons(53)" in line
+        or "nscd" in line
+        or "resolve" in line
+    ]
+
+
+def test_an_asked_address_is_noticed() -> None:
+    """What the check above would see."""
+    lookup = (
+        'connect(3, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("127.0.0.1")}, 16)'
+    )
+    far = 'connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("10.1.1.1")}, 16)'
+    near = (
+        'connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}, 16)'
+    )
+    assert asked("\n".join((lookup, far, near))) == [lookup, far]
+
+
+def test_the_application_keeps_nothing(home: Path, tmp_path: Path) -> None:
+    """A photo is answered, and the home directory stays as it was."""
+    write_release(tmp_path / "releases" / "gender", 1000)
+    with serving(tmp_path / "releases", tmp_path) as server, server.client() as client:
+        answer = client.post("/v1/faces", files={"file": encoded(astronaut())})
+        assert answer.status_code == 200
+        variables = Path(f"/proc/{server.process.pid}/environ").read_text()
+    assert left_in(home) == []
+    assert "HOME=" + str(home) in variables
+
+
+def test_what_is_deployed_says_it_too() -> None:
+    """Images, unit, manifests and the page's build: for processes that import onnxruntime first."""
+    for name in (
+        *("Dockerfile.pipeline", "Dockerfile.serving", "compose.yaml"),
+        *("systemd/genq-serving.service", "kubernetes/genq-serving.yaml", "kubernetes/kserve.yaml"),
+    ):
+        assert OFF in (ROOT / "deploy" / name).read_text(), name
+    assert "NEXT_TELEMETRY_DISABLED=1 next build" in (ROOT / "serving/web/package.json").read_text()
