@@ -87,10 +87,15 @@ def test_predict_export_and_canary_keep_and_look_up_nothing(
     for name, (code, *arguments) in commands.items():
         trace = tmp_path / f"{name}.trace"
         subprocess.run(
-            [strace, "-f", "--seccomp-bpf", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", trace,
-             sys.executable, "-c", code, *arguments],
-            check=True, cwd=ROOT, timeout=600,
-        )  # fmt: skip
+            [
+                *(strace, "-f", "--seccomp-bpf", "-qq", "-o", trace),
+                *("-e", "trace=connect,sendto,sendmsg,sendmmsg"),
+                *(sys.executable, "-c", code, *arguments),
+            ],
+            check=True,
+            cwd=ROOT,
+            timeout=600,
+        )
         assert asked(trace.read_text()) == [], name
         assert left_in(home) == [], name
 
