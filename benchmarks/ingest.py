@@ -3,7 +3,8 @@
 Makes a tree of 50,000 images and a zip (some hundred distinct JPEGs, reused), then runs in turn,
 each in a process of its own:
 
-- ours: example-gen's executor, from the folder and from the zip; all images, and a balanced 5,000
+- ours: example-gen's executor, from the folder, the zip and Hugging Face's Parquet; all images, and
+  a balanced 5,000
 - plain TFX: `beam.Create` of rows, `open()`, TFX's own base executor and writer
 - a bare Python loop: read, tf.train.Example, TFRecordWriter
 - `cp -r` of the folder
@@ -97,6 +98,33 @@ def make_zip(tree: Path, root: Path) -> None:
     with zipfile.ZipFile(root / "Img/img_align_celeba.zip", "w", zipfile.ZIP_STORED) as archive:
         for path in sorted((tree / "Img/img_align_celeba").iterdir()):
             archive.write(path, f"img_align_celeba/{path.name}")
+
+
+def make_parquet(tree: Path, root: Path) -> None:
+    """Writes the same as the Hub has it: a file a split, 100 images a group of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from data.celeba.index import load_index
+
+    index = load_index(str(tree))[1]
+    assert index.partition is not None and index.identity is not None
+    root.mkdir()
+    for number, name in enumerate(("train", "validation", "test")):
+        rows = np.flatnonzero(index.partition == number)
+        names = [i.decode() for i in index.ids[rows].tolist()]
+        folder = tree / "Img/img_align_celeba"
+        table = pa.table(
+            {
+                "image": [{"bytes": (folder / n).read_bytes(), "path": n} for n in names],
+                "celeb_id": index.identity[rows],
+                **{
+                    attribute: index.attributes[rows, column].astype(bool)
+                    for column, attribute in enumerate(contract.ATTRIBUTES)
+                },
+            }
+        )
+        pq.write_table(table, root / f"{name}-00000-of-00001.parquet", row_group_size=100)
 
 
 # --- The contestants; each runs in its own process -----------------------------------------------
@@ -231,14 +259,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="genq-ingest-") as folder:
         scratch = Path(folder)
         tree, zipped, large = scratch / "tree", scratch / "zip", scratch / "large"
+        parquet = scratch / "parquet"
         make_tree(tree, images)
         make_zip(tree, zipped)
+        make_parquet(tree, parquet)
         make_tree(large, everything, link=True)
         copied_s = statistics.median(copy_tree(tree, scratch) for _ in range(repeats))
         results = {
             "bare loop": measure("loop", tree, scratch, repeats),
             "ours, folder": measure("ours", tree, scratch, repeats),
             "ours, zip": measure("ours", zipped, scratch, repeats),
+            "ours, Parquet": measure("ours", parquet, scratch, repeats),
             "ours, balanced 5,000": measure("ours-5000", tree, scratch, repeats),
             f"ours, all {everything:,}": measure("ours", large, scratch, 1),
             f"ours, balanced 5,000 of {everything:,}": measure("ours-5000", large, scratch, 1),
@@ -273,6 +304,8 @@ def claims(results: dict[str, dict[str, float]], everything: int) -> list[dict[s
          "plain TFX", 15.0),
         ("all images from the zip", "images/s", speed("ours, zip"), speed("plain TFX"),
          "plain TFX", None),
+        ("all images from Parquet, against the folder", "images/s", speed("ours, Parquet"),
+         speed("ours, folder"), "ours, folder", 0.5),
         ("all images from the folder, against a bare loop", "images/s", speed("ours, folder"),
          speed("bare loop"), "bare Python TFRecord loop", 0.6),
         ("a balanced 5,000", "runs/s", 1 / balanced_s, 1 / plain_s, "plain TFX", 50.0),

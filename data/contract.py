@@ -32,6 +32,9 @@ IMAGE_WIDTH: Final = "image_width"
 IMAGE_HEIGHT: Final = "image_height"
 IMAGE_BYTES: Final = "image_bytes"
 """Width and height in pixels and the size of the file; one int64 value each."""
+GROUPS: Final = "groups"
+"""What further columns of the data set say, e.g. b'{"race": "White"}' (data.celeba.groups); absent
+when there are none. One bytes value."""
 BRIGHTNESS: Final = "brightness"
 SHARPNESS: Final = "sharpness"
 """One float value each, 0 to 255 (data.celeba.images.quality says how measured); on the first

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,12 +30,16 @@ from components.fairness_gate import VERDICT, as_json, judge
 from components.predictions import table
 from components.predictions.scoring import BATCH_SIZE, ScoredModel, add_detector_answers
 from data import contract
+from data.celeba.groups import encode, find_groups
 from data.celeba.images import check_jpeg, quality
+from data.celeba.labels import read_labels as read_table
 from data.errors import AnnotationError, DataError, ImageError
 from data.faces.crops import detector_crop
 from data.faces.detector import FaceDetector
 from data.releases.checksums import verify
 from data.releases.release import read_release
+
+logger = logging.getLogger("genq.evaluate")
 
 SPLIT: Final = "external"
 CROPS: Final = "crops"
@@ -49,8 +54,8 @@ def evaluate_release(
     Args:
       release_dir: of a release; its checksums are verified.
       photos: holds the images; 178x218 JPEG unless they are PHOTOS.
-      labels: CSV with the columns image_id and Male (or what else the release was taught), and any
-        other attributes, 0 or 1 (or -1, 1).
+      labels: CSV with the columns image_id and Male (or what else the release was taught), any
+        other attributes, 0 or 1 (or -1, 1), and further columns, such as race, to slice by.
       out: gets report.html, model_card.*, metrics.json and predictions/; for PHOTOS also crops/
         with the faces and no_face.csv with the images in which none was found.
       kind: what the images are.
@@ -62,7 +67,9 @@ def evaluate_release(
     """
     verify(release_dir)
     release = read_release(release_dir)
-    annotated = read_labels(labels, release.label_attribute)
+    annotated, notes = read_labels(labels, release.label_attribute)
+    for note in notes:
+        logger.warning("%s", note)
     scored = list(score(release_dir, photos, annotated, kind, out / CROPS, release.label_attribute))
     rows = [row for row in scored if row[contract.P_POSITIVE] is not None]
     missing = [row[contract.IMAGE_ID] for row in scored if row[contract.P_POSITIVE] is None]
@@ -105,36 +112,34 @@ def evaluate_release(
     return out / REPORT
 
 
-def read_labels(path: Path, attribute: str = contract.MALE) -> pd.DataFrame:
+def read_labels(path: Path, attribute: str = contract.MALE) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Reads the labels.
 
+    Returns:
+      table: image_id, the attributes that are there as 0 or 1, identity where it is there, and in
+        `groups` what further columns say.
+      notes: what was assumed, and which columns are not used.
+
     Raises:
-      AnnotationError: names the column or the first line that is wrong.
+      AnnotationError: names the column or the line that is wrong.
     """
-    try:
-        found = pd.read_csv(path, dtype={contract.IMAGE_ID: str})
-    except (OSError, ValueError) as error:
-        raise AnnotationError(f"{path}: cannot be read as CSV: {error}.") from error
-    for needed in (contract.IMAGE_ID, attribute):
-        if needed not in found:
-            raise AnnotationError(
-                f"{path}: there is no column {needed!r}; found {', '.join(map(str, found))}.",
-                f"The first line names the columns: image_id,{attribute} and any other attributes.",
-            )
-    if found.empty:
-        raise AnnotationError(f"{path}: there is no line but the first.")
-    if found[contract.IMAGE_ID].duplicated().any():
-        twice = found[contract.IMAGE_ID][found[contract.IMAGE_ID].duplicated()].iloc[0]
-        raise AnnotationError(f"{path}: {twice} is there more than once.")
-    for name in [n for n in contract.ATTRIBUTES if n in found]:
-        bad = ~found[name].isin((-1, 0, 1))
-        if bad.any():
-            line = int(bad.to_numpy().argmax()) + 2
-            raise AnnotationError(
-                f"{path}:{line}: {name} is {found[name].iloc[line - 2]!r}; expected 0 or 1."
-            )
-        found[name] = (found[name] == 1).astype(int)
-    return found
+    labels = read_table(path)
+    if attribute not in labels.attributes:
+        found = ", ".join([*labels.attributes, *labels.extra]) or "none"
+        raise AnnotationError(
+            f"{path}: there is no column {attribute!r}; found {found}.",
+            f"The first line names the columns: image_id,{attribute} and any others.",
+        )
+    table = pd.DataFrame({contract.IMAGE_ID: labels.names, **labels.attributes})
+    if labels.identity is not None:
+        table[contract.IDENTITY] = labels.identity
+    groups, free = find_groups(labels.extra)
+    if groups:
+        table[contract.GROUPS] = [encode(groups, row).decode() for row in range(len(table))]
+    notes = labels.notes
+    if free:
+        notes = (*notes, f"{path}: columns are not used: {', '.join(map(repr, free))}.")
+    return table, notes
 
 
 def score(
@@ -200,6 +205,7 @@ def _row(record: dict[Any, Any], attribute: str) -> dict[str, Any]:
         contract.LABEL: int(record[attribute]),
         contract.P_POSITIVE: None,
         **{n: int(record[n]) for n in contract.ATTRIBUTES if n in record},
+        **{n: record[n] for n in (contract.IDENTITY, contract.GROUPS) if n in record},
     }
 
 

@@ -11,7 +11,7 @@ import itertools
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import cache_utils, launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from data.errors import GenqError
+from data.errors import ConfigError, GenqError
 from pipeline.history import place
 from pipeline.workdir import locked
 
@@ -57,19 +57,40 @@ class Progress:
     ended: Callable[[NodeResult], None]
 
 
-def run(pipeline: tfx.dsl.Pipeline, progress: Progress) -> tuple[str, list[NodeResult]]:
+def run(
+    pipeline: tfx.dsl.Pipeline,
+    progress: Progress,
+    *,
+    rerun: Collection[str] = (),
+    cache: bool = True,
+) -> tuple[str, list[NodeResult]]:
     """Runs every node in order; returns the run's id and what happened.
 
+    Args:
+      pipeline: what to run.
+      progress: what to call as it goes.
+      rerun: ids of nodes that run even if their result is in the cache; what reads it follows.
+      cache: False lets every node run.
+
     Raises:
+      ConfigError: if `rerun` names a node that there is not.
       BusyError: if another process runs a pipeline in the same place.
       GenqError: whatever a node found wrong; nodes before it keep their results.
     """
+    ids = [component.id for component in pipeline.components]
+    if unknown := sorted(set(rerun) - set(ids)):
+        raise ConfigError(
+            f"There is no node {unknown[0]!r} to run again.", f"Nodes are {', '.join(ids)}."
+        )
     root = Path(pipeline.pipeline_info.pipeline_root)
     connection = pipeline.metadata_connection_config
     with locked(root), portable_cache(workdir_of(connection, root)):
         settle(connection, root)
         run_id = datetime.now(UTC).isoformat(timespec="milliseconds")
         ir = compiler.Compiler().compile(pipeline)
+        for node in ir.nodes:
+            if not cache or node.pipeline_node.node_info.id in rerun:
+                node.pipeline_node.execution_options.caching_options.enable_cache = False
         runtime_parameter_utils.substitute_runtime_parameter(
             ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
         )

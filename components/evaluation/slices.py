@@ -6,6 +6,7 @@ In: the table and the configured keys. Out: Slice objects, overall first.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.predictions.table import BANDS, slice_columns
+from components.predictions.table import BANDS, group_columns, slice_columns
 
 OVERALL: Final = "overall"
 
@@ -45,9 +46,16 @@ def slice_name(key: Iterable[tuple[str, Any]]) -> str:
 def find_slices(table: pd.DataFrame, keys: Sequence[Sequence[str]]) -> list[Slice]:
     """Returns the overall slice and every combination of values that occurs.
 
-    Keys whose column the table lacks (an external set without that attribute) give no slice.
+    Keys whose column the table lacks (an external set without that attribute) give no slice. The
+    data set's further columns, such as race, are slices by themselves.
     """
     found = [Slice((), np.ones(len(table), np.bool_))]
+    for column, name in group_columns(table).items():
+        present = table[column].dropna()
+        found += [
+            Slice(((name, value),), (table[column] == value).to_numpy(np.bool_))
+            for value in sorted(present.unique().tolist(), key=_natural)
+        ]
     for group in keys:
         columns = slice_columns(group)
         if any(column not in table or table[column].isna().any() for column in columns):
@@ -60,6 +68,12 @@ def find_slices(table: pd.DataFrame, keys: Sequence[Sequence[str]]) -> list[Slic
             if rows.any():
                 found.append(Slice(tuple(zip(columns, combination, strict=True)), rows))
     return found
+
+
+def _natural(value: str) -> tuple[float, str]:
+    """Orders "3-9" before "10-19"."""
+    digits = re.match(r"\d+(\.\d+)?", value)
+    return (float(digits[0]) if digits else -1.0, value)
 
 
 def _values(column: pd.Series[Any]) -> list[int | str]:

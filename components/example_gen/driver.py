@@ -44,6 +44,8 @@ class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no type
             resolved: dict[str, Any] = super().resolve_exec_properties(
                 exec_properties, pipeline_info, component_info
             )
+            # Executor and release name the folder, or the zip, that was given.
+            exec_properties["input_base"] = resolved["input_base"] = span.root
             digest = hashlib.sha256()
             for path in layout.annotation_files:
                 digest.update(hashlib.sha256(files.read_bytes(path)).digest())

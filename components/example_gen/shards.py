@@ -25,6 +25,7 @@ from tfx.dsl.io import fileio
 from components.example_gen.encoding import Value, encode_example, features
 from components.example_gen.sampling import Sample
 from data import contract
+from data.celeba import groups
 from data.celeba.convert import aligned_jpeg
 from data.celeba.copies import Copies
 from data.celeba.images import Entries, quality, read_images
@@ -181,6 +182,8 @@ def examples(task: ShardTask, bad: list[tuple[str, str]], converted: list[str]) 
             own[contract.IDENTITY] = [identity[i]]
         if landmarks is not None:
             own[contract.LANDMARKS] = landmarks[i]
+        if rows.groups:
+            own[contract.GROUPS] = [groups.encode(rows.groups, i)]
         common = _GEOMETRY if partition is None else _PARTITIONS[partition[i]]
         others = (common, _LABELS[label[i]], features(own), measured)
         yield encode_example(image, attributes[i], *others, names=rows.annotated)

@@ -236,4 +236,6 @@ def example_row(split: str, serialized: bytes) -> Row:
             f"{split}: {row[contract.IMAGE_ID]}: {error.problem}", "Leave the image out."
         ) from error
     row[contract.IMAGE_BYTES] = len(image)
+    groups = features[contract.GROUPS].bytes_list.value if contract.GROUPS in features else ()
+    row[contract.GROUPS] = groups[0].decode() if groups else None
     return row

@@ -11,6 +11,8 @@ Columns:
 - the 40 attributes, 0 or 1, as far as the data have them
 - `detector_p_positive`, `detector_uncertain`: the candidate's answer to the face that the
   application's detector cuts out of the image; missing where it finds none, or nobody asked
+- a column of text for each of the data set's further columns, such as `groups.race`; missing where
+  an image has no value
 - `brightness`, `sharpness` (data.celeba.images.quality), `image_bytes`, and for each a `…_band`:
   "low", "middle" or "high", thirds of the split
 """
@@ -39,6 +41,7 @@ BASELINE_P_POSITIVE: Final = "baseline_p_positive"
 BASELINE_UNCERTAIN: Final = "baseline_uncertain"
 DETECTOR_P_POSITIVE: Final = "detector_p_positive"
 DETECTOR_UNCERTAIN: Final = "detector_uncertain"
+GROUP_PREFIX: Final = "groups."
 BANDS: Final = ("low", "middle", "high")
 
 PREDICTIONS: Final = "predictions.parquet"
@@ -67,9 +70,10 @@ SCHEMA: Final = pa.schema(
         pa.field(contract.BRIGHTNESS, pa.float32()),
         pa.field(contract.SHARPNESS, pa.float32()),
         pa.field(contract.IMAGE_BYTES, pa.int32()),
+        pa.field(contract.GROUPS, pa.string()),
     ]
 )
-"""The columns as stored; bands are added on reading."""
+"""The columns as stored; bands are added on reading, and a column for each of the groups."""
 FINGERPRINT_SCHEMA: Final = pa.schema(
     [
         pa.field(SPLIT, pa.string()),
@@ -129,7 +133,7 @@ def load(folder: str | Path) -> Predictions:
             f"{folder}: the predictions cannot be read: {error}.",
             "Run the pipeline again; model-scorer writes them.",
         ) from error
-    return Predictions(add_bands(table), scoring)
+    return Predictions(add_groups(add_bands(table)), scoring)
 
 
 def load_fingerprints(folder: str | Path) -> pd.DataFrame:
@@ -192,6 +196,25 @@ def add_bands(table: pd.DataFrame) -> pd.DataFrame:
             column[rows] = bands(table.loc[rows, quality].to_numpy(np.float64))
         table[band_name(quality)] = column
     return table
+
+
+def add_groups(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the table with a column for each further column of the data set, in place of JSON."""
+    if contract.GROUPS not in table:
+        return table
+    groups = table.pop(contract.GROUPS)
+    if not groups.notna().any():
+        return table
+    found = pd.DataFrame([json.loads(g) if g else {} for g in groups], index=table.index)
+    found = found.astype(object).where(found.notna(), None).add_prefix(GROUP_PREFIX)
+    return pd.concat([table, found], axis=1)
+
+
+def group_columns(table: pd.DataFrame) -> dict[str, str]:
+    """Returns the table's columns that are groups of the data set: column -> name there."""
+    return {
+        str(c): str(c).removeprefix(GROUP_PREFIX) for c in table if str(c).startswith(GROUP_PREFIX)
+    }
 
 
 def band_name(key: str) -> str:

@@ -10,6 +10,7 @@ are matched by their order within a kind of weight, which the architecture fixes
 from __future__ import annotations
 
 import io
+import logging
 import re
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 
 from data.errors import WeightsError
 
+logger = logging.getLogger("genq.trainer")
+
 Saved = dict[str, list[tuple[str, NDArray[Any]]]]
 """Kind ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance") -> (layer, array)."""
 
@@ -32,6 +35,15 @@ FIT = "does not hold weights that fit InceptionV3 without top"
 REMEDY = (
     "Save them with `keras.applications.InceptionV3(include_top=False).save_weights(...)`, or use "
     "Keras' own notop file, a SavedModel of it, or a release of genq."
+)
+
+
+TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
+TORCH = (
+    "torchvision's inception_v3 is another network than Keras' InceptionV3: it scales after every "
+    "normalisation (Keras' has no gamma, and there is no convolution bias to take it up), its "
+    "average pooling counts the border as zeros, and it expects images scaled by ImageNet's mean "
+    "and deviation. Its weights cannot be converted exactly."
 )
 
 
@@ -48,6 +60,8 @@ def read_weights(path: Path) -> Saved:
     try:
         if path.is_dir():
             return by_kind(saved_model_arrays(path))
+        if path.suffix in TORCH_SUFFIXES:
+            raise WeightsError(f"{path} looks like weights of PyTorch. {TORCH}", REMEDY)
         if not path.is_file():
             raise WeightsError(
                 f"trainer.weights names {path}, which is not a file.",
@@ -108,7 +122,12 @@ def keras3_arrays(file: h5py.File) -> Iterator[tuple[str, str, NDArray[Any]]]:
         assert found is not None
         return found[1], int(found[2] or 0)
 
-    for layer in sorted(file["layers"], key=number):
+    # A model inside the model (`Sequential([backbone, pooling, dense])`) comes first: the backbone.
+    inside = {name: "layers" in file["layers"][name] for name in file["layers"]}
+    for layer in sorted(inside, key=lambda name: (not inside[name], number(name))):
+        if inside[layer]:
+            yield from keras3_arrays(file["layers"][layer])
+            continue
         stored = file["layers"][layer].get("vars", {})
         values = [stored[i][()] for i in sorted(stored, key=int)]
         if "normalization" in layer:
@@ -146,7 +165,8 @@ def saved_model_arrays(path: Path) -> Iterator[tuple[str, str, NDArray[Any]]]:
 def load_backbone_weights(backbone: keras.Model, saved: Saved, path: Path) -> None:
     """Puts arrays into InceptionV3 without top.
 
-    `saved` comes from `read_weights(path)`; a dense layer in it (genq's head) is left out.
+    `saved` comes from `read_weights(path)`; a dense layer in it (genq's head) is left out, and so
+    is what else follows the backbone: its layers are named in the log.
 
     Raises:
       WeightsError: names the first layer that differs, and how; nothing is changed then.
@@ -156,6 +176,7 @@ def load_backbone_weights(backbone: keras.Model, saved: Saved, path: Path) -> No
         for variable in layer.weights:
             expected[variable.path.rpartition("/")[2]].append((layer.name, variable))
     pairs = []
+    left: list[str] = []
     for kind, wanted in expected.items():
         found = [(n, a) for n, a in saved[kind] if not (kind in ("kernel", "bias") and a.ndim <= 2)]
         for (layer, variable), (name, array) in zip(wanted, found, strict=False):
@@ -166,13 +187,17 @@ def load_backbone_weights(backbone: keras.Model, saved: Saved, path: Path) -> No
                     REMEDY,
                 )
             pairs.append((variable, array))
-        if len(found) != len(wanted):
-            odd = (wanted if len(wanted) > len(found) else found)[min(len(wanted), len(found))][0]
+        left += [name for name, _ in found[len(wanted) :]]
+        if len(found) < len(wanted):
+            odd = wanted[len(found)][0]
             raise WeightsError(
                 f"{path} {FIT}: it has {len(found)} arrays of the kind {kind}, the network "
                 f"{len(wanted)}; the first without a counterpart is layer {odd}.",
                 REMEDY,
             )
+    if left:
+        names = ", ".join(dict.fromkeys(left))
+        logger.warning("%s: took the backbone; layers after it were left out: %s.", path, names)
     for variable, array in pairs:
         variable.assign(array)
 
@@ -180,19 +205,19 @@ def load_backbone_weights(backbone: keras.Model, saved: Saved, path: Path) -> No
 def load_head_weights(head: keras.layers.Dense, saved: Saved, path: Path) -> None:
     """Puts genq's head into place where the file has one, as releases do.
 
-    Raises:
-      WeightsError: if there is a dense layer of another shape (ImageNet's classes).
+    Another head (ImageNet's thousand classes, one of a model that somebody fine-tuned) is left out,
+    and its layers are named in the log.
     """
     kernels = [(n, a) for n, a in saved["kernel"] if a.ndim == 2]
     biases = [a for _, a in saved["bias"] if a.ndim == 1]
     if not kernels:
         return
-    name, kernel = kernels[-1]
+    kernel = kernels[-1][1]
     if len(kernels) > 1 or kernel.shape != tuple(head.kernel.shape) or len(biases) != 1:
-        raise WeightsError(
-            f"{path} {FIT}: its layer {name} has a kernel of shape {kernel.shape}; expected "
-            f"none, or genq's head of {tuple(head.kernel.shape)}.",
-            REMEDY,
+        names = ", ".join(f"{n} {tuple(a.shape)}" for n, a in kernels)
+        logger.warning(
+            "%s: took the backbone; its head was left out, a new one is trained: %s.", path, names
         )
+        return
     head.kernel.assign(kernel)
     head.bias.assign(np.asarray(biases[0]))

@@ -153,10 +153,10 @@ def _joined(
         partition=optional("partition"),
         identity=optional("identity"),
         landmarks=optional("landmarks"),
-        extra={
-            name: np.concatenate([index.extra[name] for index in indexes])
-            for name in indexes[0].extra
-            if all(name in index.extra for index in indexes)
+        groups={
+            name: np.concatenate([index.groups[name] for index in indexes])
+            for name in indexes[0].groups
+            if all(name in index.groups for index in indexes)
         },
         notes=tuple(note for index in indexes for note in index.notes),
         annotated=tuple(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from data import contract, files
 from data.celeba.dialects import ALIASES
+from data.celeba.groups import find_groups
 from data.celeba.images import read_packed
 from data.celeba.kinds import (
     SPLIT_WORDS,
@@ -52,7 +53,7 @@ class Index:
       landmarks: int32 pixels, (n, 10), columns as contract.LANDMARK_NAMES; None without the file.
       sha256: path -> hex digest of each annotation file.
       faults: annotation lines that were set aside.
-      extra: further columns of the attribute file as text, each (n,).
+      groups: further columns that divide the images (data/celeba/groups.py): name -> text, (n,).
       notes: one line for each file that is not as the authors wrote it: what was assumed.
     """
 
@@ -64,7 +65,7 @@ class Index:
     sha256: dict[str, str]
     faults: tuple[Fault, ...] = ()
     annotated: tuple[str, ...] = contract.ATTRIBUTES
-    extra: dict[str, Texts] = field(default_factory=dict)
+    groups: dict[str, Texts] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -93,7 +94,7 @@ class Index:
             partition=None if self.partition is None else self.partition[rows],
             identity=None if self.identity is None else self.identity[rows],
             landmarks=None if self.landmarks is None else self.landmarks[rows],
-            extra={name: texts[rows] for name, texts in self.extra.items()},
+            groups={name: texts[rows] for name, texts in self.groups.items()},
         )
 
 
@@ -154,9 +155,7 @@ def index_of(layout: Layout, *, max_faults: int = 0) -> Index:
         _, numbers = np.unique(extra.pop(said), return_inverse=True)
         aligned["identity"] = (numbers.astype(np.int32) + 1)[:, None]
         notes.append(f"{attributes.file}: the column {said!r} says who is shown.")
-    if extra:
-        shown = ", ".join(repr(name) for name in extra)
-        notes.append(f"{attributes.file}: further columns are not used: {shown}.")
+    groups = _groups(attributes.file, extra, notes)
     partition, identity = aligned.get("partition"), aligned.get("identity")
     unknown = unknown_columns(attributes.values, ATTRIBUTE_TABLE)
     index = Index(
@@ -168,10 +167,21 @@ def index_of(layout: Layout, *, max_faults: int = 0) -> Index:
         sha256={t.file: t.sha256 for t in tables.values()},
         faults=tuple(faults),
         annotated=tuple(np.array(contract.ATTRIBUTES)[~unknown].tolist()),
-        extra=extra,
+        groups=groups,
         notes=tuple(notes),
     )
     return index if keep.all() else index.take(keep)
+
+
+def _groups(file: str, extra: dict[str, Texts], notes: list[str]) -> dict[str, Texts]:
+    """Returns the columns that divide the images; adds to the notes what comes of all."""
+    groups, free = find_groups(extra)
+    if groups:
+        shown = ", ".join(f"{name!r} ({len(np.unique(t))})" for name, t in groups.items())
+        notes.append(f"{file}: further columns are slices of the report: {shown}.")
+    if free:
+        notes.append(f"{file}: columns are not used: {', '.join(map(repr, free))}.")
+    return groups
 
 
 def _of_packed(layout: Layout) -> Index:
@@ -179,9 +189,7 @@ def _of_packed(layout: Layout) -> Index:
     table = read_packed(layout)
     unknown = unknown_columns(table.attributes, ATTRIBUTE_TABLE)
     notes = list(table.notes)
-    if table.extra:
-        shown = ", ".join(repr(name) for name in table.extra)
-        notes.append(f"{layout.attributes}: further columns are not used: {shown}.")
+    groups = _groups(layout.attributes, table.extra, notes)
     return Index(
         ids=table.ids,
         attributes=(table.attributes > 0).astype(np.uint8),
@@ -190,7 +198,7 @@ def _of_packed(layout: Layout) -> Index:
         landmarks=table.landmarks,
         sha256={layout.attributes: table.sha256},
         annotated=tuple(np.array(contract.ATTRIBUTES)[~unknown].tolist()),
-        extra=table.extra,
+        groups=groups,
         notes=tuple(notes),
     )
 

@@ -50,11 +50,11 @@ INPUT_PATTERNS: Final[dict[str, str]] = {
         for suffix in ("txt", "csv")
     },
     **{
-        f"images_{folder or 'root'}_{suffix.strip('*.')}".lower().replace("/", "_"): (
-            f"{folder}/{suffix}".lstrip("/")
+        f"images_{folder or 'root'}_{name}".lower().replace("/", "_"): (
+            f"{folder}/{pattern}".lstrip("/")
         )
         for folder in IMAGE_FOLDERS
-        for suffix in ("*.", "*.png")
+        for name, pattern in (("jpg", "*.jp*g"), ("png", "*.png"))
     },
     "zip_img": f"Img/{IMAGES}.zip",
     **{kind: f"*.{kind}*" for kind in ("zip", *TABLES)},
@@ -251,7 +251,7 @@ def _children(folder: str) -> list[str]:
 
 def _nothing_found(root: str) -> DataError:
     """Returns the error for a folder without a copy: what it holds instead, and what to do."""
-    names = files.list_names(root)
+    names = files.list_names(root) or files.list_folders(root)
     if not names:
         return DataError(
             f"{root}: there is no such folder, or it is empty.",

@@ -17,6 +17,7 @@ from pipeline.cli import kubeflow as cli_kubeflow
 from pipeline.cli import predict as cli_predict
 from pipeline.cli import releases as cli_releases
 from pipeline.cli import report as cli_report
+from pipeline.cli import runs as cli_runs
 from pipeline.cli import serve as cli_serve
 
 app = typer.Typer(
@@ -98,6 +99,17 @@ def run(
             help="Publish only what a reviewer approved (release.require_approval).",
         ),
     ] = False,
+    rerun: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NODE",
+            help="Run this node even if its result is in the cache, and then what reads it; may be "
+            "repeated.",
+        ),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run every node, whatever is in the cache.")
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Run the whole pipeline, from the data set to a published release."""
@@ -132,7 +144,7 @@ def run(
     with quiet(log_file, verbose=verbose) as console:
         from pipeline.cli.run import run_and_show
 
-        run_and_show(settings, console, log_file)
+        run_and_show(settings, console, log_file, rerun=rerun or (), cache=not no_cache)
 
 
 # In the order in which a person comes to need them: run, look, serve.
@@ -140,6 +152,7 @@ app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_releases.app, name="releases")
 app.add_typer(cli_kubeflow.app, name="kubeflow")
 cli_report.register(app)
+cli_runs.register(app)
 cli_predict.register(app)
 cli_serve.register(app)
 cli_doctor.register(app)

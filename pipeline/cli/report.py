@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command()(evaluate)
 
 
-def _workdir(workdir: Path | None, preset: str) -> Path:
+def workdir_of(workdir: Path | None, preset: str) -> Path:
     """Returns the work directory, absolute.
 
     Raises:
@@ -53,14 +53,21 @@ def _workdir(workdir: Path | None, preset: str) -> Path:
 
 
 @contextlib.contextmanager
-def _quiet(folder: Path) -> Iterator[Callable[[object], None]]:
+def quietly(folder: Path) -> Iterator[Callable[[object], None]]:
     """Sends what TensorFlow and ML Metadata say to a log below `folder`; yields how to print."""
+    from rich.table import Table
     from rich.text import Text
 
     from pipeline.cli.console import quiet
 
     with quiet(folder / "logs" / "report.log", verbose=False) as console:
-        yield lambda text: console.print(Text(str(text)), soft_wrap=True)
+        yield (
+            lambda what: (
+                console.print(what)
+                if isinstance(what, Table)
+                else console.print(Text(str(what)), soft_wrap=True)
+            )
+        )
 
 
 def report(
@@ -71,8 +78,8 @@ def report(
     preset: Preset = "demo",
 ) -> None:
     """Write the report of a run with run history, decisions and lineage: one offline page."""
-    place = _workdir(workdir, preset)
-    with _quiet(place) as show:
+    place = workdir_of(workdir, preset)
+    with quietly(place) as show:
         from pipeline.history.reports import write_report
         from pipeline.history.runs import connect, find, list_runs
 
@@ -90,8 +97,8 @@ def dashboard(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
 ) -> None:
     """Serve all runs: table, reports, comparison, and a form for decisions."""
-    place = _workdir(workdir, preset)
-    with _quiet(place) as show:
+    place = workdir_of(workdir, preset)
+    with quietly(place) as show:
         show("Loading TensorFlow and ML Metadata: some ten seconds …")
         from pipeline.history.dashboard import serve
 
@@ -106,7 +113,7 @@ def approve(
     preset: Preset = "demo",
 ) -> None:
     """Approve a run's model; a pipeline with release.require_approval then publishes it."""
-    _decide("approve", run, reviewer, comment, _workdir(workdir, preset))
+    _decide("approve", run, reviewer, comment, workdir_of(workdir, preset))
 
 
 def reject(
@@ -117,11 +124,11 @@ def reject(
     preset: Preset = "demo",
 ) -> None:
     """Reject a run's model."""
-    _decide("reject", run, reviewer, comment, _workdir(workdir, preset))
+    _decide("reject", run, reviewer, comment, workdir_of(workdir, preset))
 
 
 def _decide(decision: str, run: str, reviewer: str, comment: str, workdir: Path) -> None:
-    with _quiet(workdir) as show:
+    with quietly(workdir) as show:
         from pipeline.history.runs import connect, decide, find, list_runs
 
         store = connect(workdir)
@@ -151,7 +158,7 @@ def evaluate(
 ) -> None:
     """Score a labelled set with a release: the same metrics, slices and report."""
     release_dir = resolve(models, version)
-    with _quiet(out) as show:
+    with quietly(out) as show:
         from pipeline.evaluate_release import evaluate_release
 
         show(evaluate_release(release_dir, photos, labels, out, kind))

@@ -31,8 +31,22 @@ SHOWN_SLICES: Final = 12
 """Rows of the closing table, overall included; the report has all."""
 
 
-def run_and_show(config: PipelineConfig, console: Console, log_file: Path) -> None:
+def run_and_show(
+    config: PipelineConfig,
+    console: Console,
+    log_file: Path,
+    *,
+    rerun: Sequence[str] = (),
+    cache: bool = True,
+) -> None:
     """Runs the pipeline of `config`.
+
+    Args:
+      config: what it does.
+      console: where to tell of it.
+      log_file: where the rest goes.
+      rerun: ids of nodes that run even if their result is in the cache.
+      cache: False lets every node run.
 
     Raises:
       GenqError: whatever went wrong that the user can mend.
@@ -65,7 +79,7 @@ def run_and_show(config: PipelineConfig, console: Console, log_file: Path) -> No
         how = "cached" if result.outcome is Outcome.CACHED else f"done in {result.seconds:.1f} s"
         _line(console, f"       {how}", style="green")
 
-    run_id, _ = run(pipeline, Progress(started, ended))
+    run_id, _ = run(pipeline, Progress(started, ended), rerun=rerun, cache=cache)
     summary = summarize(pipeline.metadata_connection_config, run_id)
     show(summary, config, console)
     _line(console, f"Finished in {time.monotonic() - started_s:.0f} s.", style="dim")

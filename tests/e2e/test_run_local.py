@@ -18,7 +18,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
-from data.errors import BusyError, GateError
+from data.errors import BusyError, ConfigError, GateError
 from pipeline.history.runs import connect
 from pipeline.run_local import NodeResult, Outcome, Progress, run
 from pipeline.workdir import locked
@@ -171,6 +171,18 @@ def test_a_work_directory_may_be_moved_or_copied(
     away = tmp_path / "away"
     new.rename(away)
     assert all(Path(uri).exists() for uri in uris(away))
+
+
+def test_a_node_may_be_asked_to_run_again(tmp_path: Path) -> None:
+    """It runs, and so does what reads it; without a cache everything runs; a wrong name is told."""
+    assert ran(tmp_path) == ["write", "read"]
+    assert ran(tmp_path, rerun=["read"]) == ["read"]
+    assert ran(tmp_path, rerun=["write"]) == ["write", "read"]
+    assert ran(tmp_path, cache=False) == ["write", "read"]
+    assert ran(tmp_path) == []
+    with pytest.raises(ConfigError, match="no node 'wirte' to run again") as caught:
+        ran(tmp_path, rerun=["wirte"])
+    assert "Nodes are write, read" in caught.value.remedy
 
 
 def test_a_deleted_result_is_made_again_and_the_reader_of_it_too(

@@ -107,10 +107,10 @@ READ: dict[str, tuple[Callable[[Rows], str | bytes], str]] = {
     "extra columns": (
         lambda r: text([(i, [*v, "nice photo", "3"]) for i, v in r], **CSV,
                        header=[*NAMES, "notes", "rating"]),
-        "further columns are not used: 'notes', 'rating'"),
+        "columns are not used: 'notes', 'rating'"),
     "extra column between": (
         lambda r: text([(i, ["x", *v]) for i, v in r], **CSV, header=["notes", *NAMES]),
-        "further columns are not used: 'notes'"),
+        "columns are not used: 'notes'"),
     "columns in another order": (
         lambda r: text([(i, v[::-1]) for i, v in r], **CSV, header=NAMES[::-1]), "taken by name"),
     "official, in another order": (

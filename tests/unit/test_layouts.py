@@ -6,6 +6,7 @@ import struct
 import subprocess
 import zipfile
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from data import contract
 from data.celeba.convert import aligned_jpeg
 from data.celeba.images import list_images, locate, read_images
 from data.celeba.index import Index, load_index
-from data.celeba.layouts import find_layout
+from data.celeba.layouts import INPUT_PATTERNS, find_layout
 from data.celeba.own_photos import import_photos
 from data.errors import AnnotationError, DataError, ImageError
 
@@ -190,6 +191,33 @@ def test_a_folder_a_class_is_refused_and_the_command_works_to_the_letter(
     assert made.images == 12
     index = load_index(str(tmp_path / "copy"))[1]
     assert index.attribute("Male").sum() == 6 and index.annotated == ("Male",)
+
+
+def _matches(name: str) -> bool:
+    """Whether a pattern of example-gen's fingerprint matches a path below the root; no * over /."""
+    return any(
+        name.count("/") == pattern.count("/") and fnmatch(name, pattern)
+        for pattern in INPUT_PATTERNS.values()
+    )
+
+
+@pytest.mark.parametrize("images_in", ["folder", "zip"])
+@pytest.mark.parametrize("layout", ["official", "flat", "kaggle"])
+def test_the_fingerprint_sees_every_file_that_is_read(
+    celeba_tree: Tree, tmp_path: Path, layout: str, images_in: str
+) -> None:
+    """A file that no pattern matches could change unseen."""
+    celeba_tree(tmp_path, images=9, layout=layout, images_in=images_in)
+    found = find_layout(str(tmp_path))
+    images = [found.images]
+    if images_in == "folder":
+        images = [f"{found.images}/{name.decode()}" for name in list_images(found).names.tolist()]
+    for path in [*found.annotation_files, *images]:
+        assert _matches(str(Path(path).relative_to(found.root)))
+    assert _matches("archive.zip") and _matches("train-00000-of-00002.parquet")
+    assert _matches("celeb_a-train.tfrecord-00000-of-00014")
+    assert _matches("img_align_celeba_png/000001.png") and _matches("000001.jpeg")
+    assert len(set(INPUT_PATTERNS.values())) == len(INPUT_PATTERNS)
 
 
 # --- tables with images --------------------------------------------------------------------------

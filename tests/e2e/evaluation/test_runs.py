@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,12 +17,17 @@ import pytest
 from werkzeug.test import Client
 
 from components.approval import choose_decision
+from components.evaluation.slices import find_slices
 from components.evaluation_report.artifacts import METRICS, REPORT
 from components.predictions import table
 from data import contract
 from data.errors import AnnotationError, ConfigError, ImageError
 from pipeline.evaluate_release import evaluate_release, read_labels
+from pipeline.history.clean import plan, remove
+from pipeline.history.compare import all_runs, differences
 from pipeline.history.dashboard import Dashboard
+from pipeline.history.place import mark_missing
+from pipeline.history.reports import write_report
 from pipeline.history.runs import connect, decide, find, list_runs
 
 ROOT = Path(__file__).parents[3]
@@ -112,6 +117,53 @@ def test_the_runs_report_has_history_decision_and_comparison(workplace: Workplac
     assert "release-pusher" in text and "data:image/jpeg;base64," in text
 
 
+def test_runs_are_listed_and_compared(workplace: Workplace) -> None:
+    """The stopped one says where it stopped; figures, code and settings are the same twice."""
+    store = connect(workplace.workdir)
+    started, runs = all_runs(store), list_runs(store)
+    assert [s.state for s in started] == ["failed in approval-gate", "done"]
+    states = {n.id: n.state for n in started[1].nodes}
+    assert states["trainer"] == "cached" and states["release-pusher"] == "done"
+    found = differences(runs[0], runs[1], (started[0], started[1]))
+    assert found["settings"] == found["data"] == found["code"] == []
+    assert {row[0] for row in found["metrics"]} >= {"accuracy", "auc"}
+    assert all(row[3] == "+0.0000" for row in found["metrics"])
+    other = replace(
+        runs[1],
+        properties={
+            **runs[1].properties,
+            "run_config": runs[1].properties["run_config"].replace('"seed": 0', '"seed": 7'),
+        },
+    )
+    settings = differences(runs[0], other, (started[0], started[1]))["settings"]
+    assert ("sampling.seed", "0", "7") in settings
+
+
+def test_a_copy_is_cleaned_and_every_report_can_still_be_written(
+    workplace: Workplace, tmp_path: Path
+) -> None:
+    """What no run needs that counts is shown, then removed; the metadata say the same."""
+    copy = tmp_path / "copy"
+    shutil.copytree(workplace.workdir, copy, symlinks=True)
+    root = copy / "pipeline"
+    store = connect(copy)
+    assert all(a.uri.startswith(f"{copy}/") for a in store.get_artifacts())
+    stray = root / "trainer/model/999"
+    stray.mkdir()
+    (stray / "weights").write_bytes(b"x" * 5000)
+    before = {i.path for i in plan(store, copy, root).items}
+    assert stray in before and plan(store, copy, root).removable[0].why == ""
+    freed = remove(store, plan(store, copy, root))
+    assert freed >= 5000 and not stray.exists()
+    assert not plan(store, copy, root).removable
+    for run in list_runs(store):
+        assert (run.report).is_file()
+    runs = list_runs(store)
+    page = write_report(runs[-1], runs, tmp_path / "report")
+    assert page.is_file()
+    assert mark_missing(store, root) == ([], [])
+
+
 def test_an_unknown_run_is_named(workplace: Workplace) -> None:
     """With those there are; a beginning that fits two is not enough."""
     runs = list_runs(connect(workplace.workdir))
@@ -193,10 +245,11 @@ def test_any_labelled_set_can_be_scored_with_a_release(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("image_id,Female\na.jpg,1\n", "no column 'Male'"),
-        ("image_id,Male\na.jpg,2\n", r":2: Male is .*2.*; expected 0 or 1"),
-        ("image_id,Male\na.jpg,1\na.jpg,0\n", "a.jpg is there more than once"),
-        ("image_id,Male\n", "no line but the first"),
+        ("image_id,Female\na.jpg,1\n", "no column is one of the 40 expected; found Female"),
+        ("image_id,Smiling\na.jpg,1\n", "there is no column 'Male'; found Smiling"),
+        ("image_id,Male\na.jpg,2\n", r":2: a.jpg, Male: found 2; expected -1 or 0 or 1"),
+        ("image_id,Male\na.jpg,1\na.jpg,0\n", r":3: a.jpg is there already, in line 2"),
+        ("image_id,Male\n", "ends after the names of the columns"),
     ],
 )
 def test_wrong_labels_are_named(tmp_path: Path, text: str, words: str) -> None:
@@ -204,6 +257,25 @@ def test_wrong_labels_are_named(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(AnnotationError, match=words):
         read_labels(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        # FairFace's and UTKFace's own, after renaming nothing but the label.
+        ("file,age,Male,race,service_test", "val/{i}.jpg,20-29,{m},East Asian,True"),
+        ("image_id,age,Male,ethnicity", "{i}.jpg,{i},{m},2"),
+    ],
+)
+def test_evaluate_keeps_further_columns(tmp_path: Path, header: str, line: str) -> None:
+    """They reach the table of predictions."""
+    path = tmp_path / "labels.csv"
+    lines = [line.format(i=i, m=i % 2) for i in range(1, 101)]
+    path.write_text("\n".join([header, *lines]) + "\n")
+    frame, _ = read_labels(path)
+    frame = table.add_groups(frame)
+    assert {"age", "race", "ethnicity"} & set(table.group_columns(frame).values())
+    assert find_slices(frame, ())[1:]
 
 
 def test_the_newest_decision_about_the_model_counts() -> None:

@@ -108,9 +108,55 @@ def test_what_does_not_fit_is_named(target: keras.Model, tmp_path: Path) -> None
     assert f"without a counterpart is layer {second}" in found
 
 
-def test_imagenets_classes_are_not_taken_for_the_head(source: keras.Model, tmp_path: Path) -> None:
-    """A file "with top" fits the backbone; its thousand classes are named."""
+@pytest.mark.parametrize("name", ["t.keras", "t.weights.h5", "t.h5"])
+def test_a_backbone_inside_a_model_is_taken_and_the_rest_is_named(
+    name: str,
+    source: keras.Model,
+    target: keras.Model,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As guides to transfer learning build it: backbone, pooling, normalisation, dense layers."""
+    model = keras.Sequential(
+        [
+            keras.Input((75, 75, 3)),
+            keras.Model(source.input, source.output, name="inception_v3"),
+            keras.layers.Reshape((2048,)),
+            keras.layers.BatchNormalization(name="after"),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(5, activation="softmax"),
+        ]
+    )
+    path = tmp_path / name
+    if name == "t.weights.h5":
+        model.save_weights(path)
+    else:
+        model.save(path)
+    for variable in target.variables:
+        variable.assign(tf.zeros_like(variable))
+    load_backbone_weights(target, read_weights(path), path)
+    for ours, theirs in zip(target.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert "layers after it were left out" in caplog.text
+
+
+def test_another_head_is_left_out_and_named(
+    source: keras.Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file "with top": the backbone is taken, its thousand classes are not."""
     classes = keras.layers.Dense(1000, name="predictions")(source.output)
     keras.Model(source.input, classes).save(tmp_path / "top.h5")
-    with pytest.raises(WeightsError, match=r"layer predictions has a kernel of shape \(2048, 1000"):
-        build(TrainerConfig(image_size_px=75, weights=str(tmp_path / "top.h5")))
+    built = build(TrainerConfig(image_size_px=75, weights=str(tmp_path / "top.h5")))
+    assert "its head was left out, a new one is trained: predictions (2048, 1000)" in caplog.text
+    kernels = [v for v in built.variables if v.path.endswith("kernel") and len(v.shape) == 4]
+    wanted = [v for v in source.variables if v.path.endswith("kernel") and len(v.shape) == 4]
+    np.testing.assert_array_equal(kernels[0].numpy(), wanted[0].numpy())
+
+
+@pytest.mark.parametrize("name", ["inception_v3_google.pth", "model.safetensors"])
+def test_weights_of_pytorch_are_refused_with_the_reason(name: str, tmp_path: Path) -> None:
+    """The networks differ: what would be wrong is said."""
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(WeightsError, match="scales after every normalisation") as caught:
+        read_weights(tmp_path / name)
+    assert "cannot be converted exactly" in caught.value.problem and caught.value.remedy
