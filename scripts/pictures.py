@@ -102,9 +102,7 @@ def photograph_page(page: Page) -> bytes:
             file = Path(skimage.__file__).parent / "data" / "astronaut.png"
             photo = {"name": "photo.png", "mimeType": "image/png", "buffer": file.read_bytes()}
             page.locator("input[type=file]").first.set_input_files(photo)  # type: ignore[arg-type]
-            page.get_by_text("found").first.wait_for(timeout=60_000)
-            page.locator("article").first.scroll_into_view_if_needed()
-            page.evaluate("window.scrollTo(0, document.querySelector('article').offsetTop - 40)")
+            page.get_by_role("heading", name="found").wait_for(timeout=60_000)
             page.wait_for_timeout(800)
             return page.screenshot()
         finally:

@@ -1,7 +1,7 @@
 "use client";
 
 import { useState } from "react";
-import { model as getModel } from "@/lib/api";
+import { limits as getLimits, model as getModel } from "@/lib/api";
 import { downloadMib, loadDevice, type Device } from "@/lib/device";
 import { useLanguage } from "@/lib/language";
 import type { Model } from "@/lib/schemas";
@@ -21,7 +21,7 @@ export function DeviceSwitch({ device, model, onDevice }: Props) {
     }
     setState("loading");
     try {
-      onDevice(await loadDevice(await getModel(language)));
+      onDevice(await loadDevice(await getModel(language), await getLimits(language)));
       setState("off");
     } catch (error) {
       console.error(error);

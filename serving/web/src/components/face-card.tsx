@@ -6,8 +6,6 @@ import type { Face } from "@/lib/schemas";
 import { FaceScale } from "./face-scale";
 
 const SMALL_PX = 40;
-/** Below this the detector is less sure than it is of nearly every real face. */
-const SURE_SCORE = 0.99;
 
 type Card = {
   id?: string;
@@ -52,9 +50,6 @@ export function FaceCard({ id, face, labels, number, band, crop, active = false,
         <FaceScale p={face.p_positive} band={band} uncertain={uncertain} negative={negative} positive={positive} />
         {uncertain && <p className="mt-2 text-sm text-doubt">{t.uncertainWhy}</p>}
         {face.size_px < SMALL_PX && <p className="mt-2 text-sm text-doubt">{t.small}</p>}
-        {face.detector_score < SURE_SCORE && (
-          <p className="mt-2 text-sm text-doubt">{t.detector(percent(face.detector_score))}</p>
-        )}
       </div>
     </li>
   );

@@ -2,9 +2,10 @@
 
 import { useState } from "react";
 import { bandOf, jpegUrl } from "@/lib/answers";
-import { ApiError, offline } from "@/lib/api";
+import { offline } from "@/lib/api";
 import { useLanguage } from "@/lib/language";
 import type { Photo } from "@/lib/photos";
+import { problem } from "@/lib/problems";
 import type { Model } from "@/lib/schemas";
 import { Boxes } from "./boxes";
 import { FaceCard } from "./face-card";
@@ -18,6 +19,7 @@ export function PhotoDetail({ photo, model, onAgain }: Props) {
   const [active, setActive] = useState<number | null>(null);
   const { answer } = photo;
   const preview = jpegUrl(answer?.preview_jpeg);
+  const doubtful = answer?.doubtful ?? [];
   const card = (n: number) => `face-${photo.id}-${n}`;
   return (
     <article aria-label={photo.file.name} className="mt-3 md:grid md:grid-cols-[1.1fr_1fr] md:gap-6">
@@ -28,6 +30,14 @@ export function PhotoDetail({ photo, model, onAgain }: Props) {
             alt=""
             className={`block max-h-[38dvh] min-h-24 w-full object-contain md:max-h-[calc(100dvh-2rem)] ${photo.state === "working" ? "opacity-60" : ""}`}
           />
+          {doubtful.length > 0 && answer && (
+            <Boxes
+              faces={doubtful.map(({ box }) => ({ box, uncertain: true }))}
+              names={doubtful.map(() => "?")}
+              width={answer.image.width}
+              height={answer.image.height}
+            />
+          )}
           {answer && (
             <Boxes
               faces={answer.faces}
@@ -51,11 +61,16 @@ export function PhotoDetail({ photo, model, onAgain }: Props) {
         )}
         {photo.state === "failed" && !offline(photo.error) && (
           <Note kind="wrong">
-            <p>{photo.error instanceof ApiError ? photo.error.message : t.undecodable}</p>
+            <p>{problem(photo.error, t)}</p>
             <Button className="mt-3" onClick={onAgain}>
               {t.again}
             </Button>
           </Note>
+        )}
+        {answer?.image.cut_off && (
+          <div className="mb-3">
+            <Note kind="doubt">{t.cutOff}</Note>
+          </div>
         )}
         {answer && answer.faces.length === 0 && (
           <Note kind="plain">
@@ -88,6 +103,7 @@ export function PhotoDetail({ photo, model, onAgain }: Props) {
             </ul>
           </>
         )}
+        {doubtful.length > 0 && <p className="mt-3 text-sm text-doubt">{t.doubtful(doubtful.length)}</p>}
         {answer && (
           <p className="mt-3 text-xs text-soft">
             {t.answeredBy(answer.release.version, answer.release.variant, Math.round(answer.timings_ms["total"] ?? 0))}

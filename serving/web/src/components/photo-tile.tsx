@@ -1,9 +1,10 @@
 "use client";
 
 import { counted, jpegUrl } from "@/lib/answers";
-import { ApiError, offline } from "@/lib/api";
+import { offline } from "@/lib/api";
 import { useLanguage } from "@/lib/language";
 import type { Photo } from "@/lib/photos";
+import { problem } from "@/lib/problems";
 import { Boxes } from "./boxes";
 import { Icon } from "./icons";
 import { IconButton } from "./parts";
@@ -17,7 +18,7 @@ export function PhotoTile({ photo, onOpen, onRemove }: Props) {
   const name = photo.file.name;
   const failed = state === "failed" && !offline(photo.error);
   let line = "";
-  if (failed) line = photo.error instanceof ApiError ? photo.error.message : t.undecodable;
+  if (failed) line = problem(photo.error, t);
   else if (answer) line = answer.faces.length ? t.found(answer.faces.length) : t.none;
   else line = photo.retryInS ? t.retrying(photo.retryInS) : state === "working" ? t.working : t.waiting;
   return (
