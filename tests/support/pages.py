@@ -74,30 +74,49 @@ def two_people() -> bytes:
     return encoded(photo, quality=90)
 
 
-def webm(page: Page, portrait: Image.Image | None, frames: int = 40) -> bytes:
-    """A WebM made in the browser, 20 frames a second; without a portrait an empty wall."""
-    source = encoded(portrait or Image.new("RGB", (512, 512), "tan"))
+def webm(page: Page, *portraits: Image.Image, seconds: float = 4) -> bytes:
+    """A WebM made in the browser, 20 frames a second: up to two people who change sides.
+
+    The second passes before the first. Without portraits it shows an empty wall.
+    """
     video: str = page.evaluate(
-        """async ([data, frames]) => {
-          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-          const picture = await createImageBitmap(new Blob([bytes], {type: 'image/jpeg'}));
+        """async ([portraits, frames]) => {
+          const decode = (data) => {
+            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+            return createImageBitmap(new Blob([bytes], {type: 'image/jpeg'}));
+          };
+          const pictures = await Promise.all(portraits.map(decode));
           const canvas = document.createElement('canvas');
-          canvas.width = canvas.height = 512;
-          const recorder = new MediaRecorder(canvas.captureStream(20), {mimeType: 'video/webm'});
+          [canvas.width, canvas.height] = [960, 420];
+          const context = canvas.getContext('2d');
+          const recorder = new MediaRecorder(canvas.captureStream(20), {
+            mimeType: 'video/webm', videoBitsPerSecond: 4e6,
+          });
           const parts = [];
           recorder.ondataavailable = (e) => parts.push(e.data);
           const stopped = new Promise((r) => (recorder.onstop = r));
           recorder.start();
           for (let i = 0; i < frames; i++) {
-            canvas.getContext('2d').drawImage(picture, i % 2, 0);
+            context.fillStyle = `rgb(${190 + (i % 2)}, 180, 160)`;
+            context.fillRect(0, 0, 960, 420);
+            const way = i / (frames - 1);
+            pictures.forEach((p, n) => {
+              const share = n ? 1 - way : way;
+              context.drawImage(p, 20 + share * (920 - p.width), 60 + 8 * n);
+            });
             await new Promise((r) => setTimeout(r, 50));
           }
           recorder.stop();
           await stopped;
           const out = new Uint8Array(await new Blob(parts).arrayBuffer());
-          return btoa(Array.from(out, (b) => String.fromCharCode(b)).join(''));
+          let text = '';
+          for (const byte of out) text += String.fromCharCode(byte);
+          return btoa(text);
         }""",
-        [base64.b64encode(source).decode(), frames],
+        [
+            [base64.b64encode(encoded(p, quality=92)).decode() for p in portraits],
+            round(20 * seconds),
+        ],
     )
     return base64.b64decode(video)
 

@@ -7,13 +7,14 @@ import type { Device } from "@/lib/device";
 import { useLanguage } from "@/lib/language";
 import { usePhotos } from "@/lib/photos";
 import type { Limits, Model } from "@/lib/schemas";
+import { Camera } from "./camera";
 import { DeviceSwitch } from "./device-switch";
 import { DropZone, useFilesFromAnywhere } from "./drop-zone";
 import { Icon } from "./icons";
 import { KeyForm } from "./key-form";
-import { Live } from "./live";
 import { Note } from "./parts";
 import { Results } from "./results";
+import { VideoFile } from "./video-file";
 
 type Source = "photos" | "video" | "camera";
 const MIB = 2 ** 20;
@@ -114,7 +115,8 @@ export function Try() {
         </div>
       ))}
 
-      {source !== "photos" && <Live key={source} source={source} device={device} model={model} />}
+      {source === "camera" && <Camera device={device} model={model} />}
+      {source === "video" && <VideoFile device={device} model={model} />}
       {empty && <DropZone limits={limits} held={held} onFiles={take} />}
       {source === "photos" && !empty && (
         <Results photos={photos} model={model} onAdd={take} onAgain={again} onRemove={remove} />
