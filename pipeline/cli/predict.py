@@ -1,18 +1,22 @@
-"""`genq predict`: one-off answers about photos on this disk, by one release.
+"""`genq predict`: one-off answers about photos and videos on this disk, by one release.
 
-In: photos. Out: a table or JSON, and drawings. Imports neither TensorFlow nor TFX.
+In: photos, videos. Out: a table or JSON, and drawings. Imports neither TensorFlow nor TFX.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from data.errors import ConfigError, DataError, ImageError
 from pipeline.cli.releases import DEFAULT, Models, resolve
+
+if TYPE_CHECKING:
+    from serving.api.once import Predictor
+    from serving.api.releases import Engine
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Photos; of folders, the images in them.")],
+    photos: Annotated[
+        list[Path], typer.Argument(help="Photos and videos; of folders, the files in them.")
+    ],
     models: Models = DEFAULT,
     version: Annotated[str, typer.Option(help='A version, "current" or "latest".')] = "current",
     variant: Annotated[
@@ -31,20 +37,26 @@ def predict(
         bool, typer.Option("--aligned", help="They are crops as CelebA's already: find no faces.")
     ] = False,
     draw: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write each photo with its answers here.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write each photo with its answers here; of videos also the tracks as CSV.",
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="For programs: one object a line.")
     ] = False,
 ) -> None:
-    """Answer about every face in some photos, by one release. Nothing is kept.
+    """Answer about every face in some photos or videos, by one release. Nothing is kept.
 
-    A photo that cannot be read is named and the rest is answered; then it ends with code 3.
+    In a video, faces are followed: one answer a person. A file that cannot be read is named and the
+    rest is answered; then it ends with code 3.
     """
     files = expand(photos)
     try:
         from serving.api.once import Predictor
         from serving.api.releases import Engine
+        from serving.api.video import SUFFIXES
 
         predictor = Predictor(Engine(resolve(models, version), variant))
     except ModuleNotFoundError as error:
@@ -58,6 +70,9 @@ def predict(
     lines = []
     for file in files:
         try:
+            if file.suffix.lower() in SUFFIXES and not aligned:
+                lines.append((file, watch(predictor, file, draw, as_json)))
+                continue
             data = read(file)
             found = predictor.crop(data) if aligned else predictor.photo(data)
         except ImageError as error:
@@ -69,7 +84,7 @@ def predict(
         if draw is not None:
             found.picture().save(draw / f"{file.stem}.answers.jpg", quality=90)
     if lines and not as_json:
-        show(lines, predictor.engine.version, draw)
+        show(lines, predictor.engine, draw)
     if failures:
         raise DataError(
             "\n".join(failures), f"{len(files) - len(failures)} of {len(files)} were answered."
@@ -103,25 +118,68 @@ def read(file: Path) -> bytes:
         raise ImageError(f"cannot be read: {error.strerror}.") from error
 
 
-def show(lines: list[tuple[Path, dict[str, object]]], version: int, draw: Path | None) -> None:
-    """Prints one row a face; a photo without a face has one, too."""
+def watch(predictor: Predictor, file: Path, draw: Path | None, as_json: bool) -> dict[str, object]:
+    """Answers about a video, and shows how far it is.
+
+    Raises:
+      ImageError: if it cannot be read as one.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    if not file.is_file():
+        raise ImageError("cannot be read: there is no such file.")
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(file.name, total=None)
+        clip = predictor.video(
+            file, lambda done_s, all_s: progress.update(task, completed=done_s, total=all_s or None)
+        )
+        if draw is not None:
+            progress.update(task, description=f"{file.name}: drawing", completed=0, total=None)
+            predictor.draw_video(file, clip, draw / f"{file.stem}.answers.mp4")
+            clip.write_csv(draw / f"{file.stem}.tracks.csv")
+    answers = clip.answers() | {"release": predictor.about()}
+    if as_json:
+        typer.echo(json.dumps({"video": str(file), **answers}))
+    return answers
+
+
+def show(lines: list[tuple[Path, dict[str, object]]], engine: Engine, draw: Path | None) -> None:
+    """Prints one row a face, or a person of a video; a photo without a face has one, too."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Release {version}", title_justify="left")
+    from serving.api.once import p_label
+
+    table = Table(title=f"Release {engine.version}", title_justify="left")
     for column in ("photo", "face", "answer"):
         table.add_column(column, overflow="fold")
-    table.add_column("p_positive", justify="right")
+    table.add_column("p of the answer", justify="right")
+    table.add_column(f"p of {engine.release.labels[1]}", justify="right")
     for file, answers in lines:
-        faces = answers["faces"]
+        faces = answers.get("faces", answers.get("tracks"))
         assert isinstance(faces, list)
         for face in faces:
-            box = ", ".join(f"{v:.0f}" for v in face.get("box", {}).values()) or "whole image"
-            table.add_row(file.name, box, face["label"], f"{face['p_positive']:.3f}")
-        if not faces:
-            table.add_row(file.name, "none found", "", "")
+            p_told = p_label(face)
+            told = "" if p_told is None else f"{p_told:.3f}"
+            table.add_row(file.name, _where(face), face["label"], told, f"{face['p_positive']:.3f}")
+        doubtful = answers.get("doubtful", ())
+        assert isinstance(doubtful, list | tuple)
+        for place in doubtful:
+            table.add_row(file.name, _where(place), "not sure that this is a face", "", "")
+        if not faces and not doubtful:
+            table.add_row(file.name, "none found", "", "", "")
+        if answers.get("cut_off"):
+            table.add_row(file.name, "the file is cut off", "a part is missing", "", "")
     console = Console()
     console.print(table)
     if draw is not None:
         console.print(f"Drawn: {draw}")
     console.print("These labels say how a face appears to annotators, not who somebody is.")
+
+
+def _where(face: dict[str, Any]) -> str:
+    """Says where a face is: its box, or when it is seen."""
+    if "track" in face:
+        return f"person {face['track']}, {face['first_s']:.1f} to {face['last_s']:.1f} s"
+    return ", ".join(f"{v:.0f}" for v in face.get("box", {}).values()) or "whole image"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image, ImageDraw, ImageFont
@@ -21,6 +22,7 @@ from serving.api.errors import ApiError
 from serving.api.releases import Engine
 from serving.api.schemas import Answer
 from serving.api.settings import Settings
+from serving.api.video import Box, Clip, Track, analyse, draw
 
 _COLOURS: Final = ("#f2b134", "#4aa8ff")
 _DOUBT: Final = "#d0d0d0"
@@ -50,9 +52,8 @@ class Predictor:
         settings = settings or Settings()
         register_decoders()
         self.engine = engine
-        self._analyser = Analyser(
-            FaceDetector(settings.detector), settings.max_pixels, settings.max_faces
-        )
+        self._detector, self._max_pixels = FaceDetector(settings.detector), settings.max_pixels
+        self._analyser = Analyser(self._detector, settings.max_pixels, settings.max_faces)
 
     def photo(self, data: bytes) -> Answered:
         """Finds every face and answers about each, from left to right.
@@ -72,6 +73,36 @@ class Predictor:
             "doubtful": [doubtful_face(face).model_dump() for face in found.doubtful],
         }
         return Answered(answers, lambda: drawing(found, faces))
+
+    def video(self, path: Path, on_frame: Callable[[float, float], None]) -> Clip:
+        """Follows every face of a video: one answer a person.
+
+        Raises:
+          ImageError: if it is no video, or beyond the bounds.
+          ConfigError: if PyAV is not installed.
+        """
+        return analyse(path, self.engine, self._detector, self._max_pixels, on_frame)
+
+    def draw_video(self, path: Path, clip: Clip, out: Path) -> None:
+        """Writes the video again with its answers drawn.
+
+        Raises:
+          ImageError: if it cannot be read any more.
+        """
+
+        def mark(image: Image.Image, box: Box, track: Track) -> None:
+            draw_answer(image, box, track.answer, f"{track.number}  ")
+
+        draw(path, clip, out, self._max_pixels, mark)
+
+    def about(self) -> dict[str, Any]:
+        """Names the release."""
+        release = self.engine.release
+        return {
+            "model_name": release.model_name,
+            "version": release.version,
+            "variant": self.engine.variant,
+        }
 
     def crop(self, data: bytes) -> Answered:
         """Answers about one crop that is aligned as CelebA's are.
@@ -98,29 +129,35 @@ class Predictor:
         return Answered(self._about(photo) | {"faces": [face.model_dump()]}, picture)
 
     def _about(self, photo: Photo) -> dict[str, Any]:
-        release = self.engine.release
         return {
             "width": photo.width,
             "height": photo.height,
             "cut_off": photo.cut_off,
-            "release": {
-                "model_name": release.model_name,
-                "version": release.version,
-                "variant": self.engine.variant,
-            },
+            "release": self.about(),
         }
 
 
 def drawing(found: Analysis, faces: Sequence[Answer]) -> Image.Image:
     """Returns the photo with a box and the answer at every face."""
     image = Image.fromarray(found.photo.pixels)
-    draw = ImageDraw.Draw(image)
     for place, face in zip(found.found, faces, strict=True):
-        x1, y1, x2, y2 = place.box
-        width = max(2, image.width // 300)
-        draw.rectangle((x1, y1, x2, y2), outline=_colour(face), width=width)
-        _label(draw, (x1, y1), face, image.width)
+        draw_answer(image, place.box, face)
     return image
+
+
+def draw_answer(
+    image: Image.Image, box: tuple[float, float, float, float], face: Answer, before: str = ""
+) -> None:
+    """Draws a box and the answer above it, in place."""
+    draw = ImageDraw.Draw(image)
+    draw.rectangle(box, outline=_colour(face), width=max(2, image.width // 300))
+    _label(draw, box[:2], face, image.width, before)
+
+
+def p_label(face: dict[str, Any]) -> float | None:
+    """Returns the probability of the label that is told; None where none is."""
+    p_positive = float(face["p_positive"])
+    return None if face["uncertain"] else max(p_positive, 1 - p_positive)
 
 
 def _colour(face: Answer) -> str:
@@ -128,11 +165,16 @@ def _colour(face: Answer) -> str:
 
 
 def _label(
-    draw: ImageDraw.ImageDraw, corner: tuple[float, float], face: Answer, width: int
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[float, float],
+    face: Answer,
+    width: int,
+    before: str = "",
 ) -> None:
     """Writes the answer above `corner`, or below it at the photo's edge, on a dark ground."""
     font = ImageFont.load_default(max(12, width // 45))
-    text = f"{face.label}  {face.p_positive:.2f}"
+    p_told = p_label(face.model_dump())
+    text = before + face.label + ("" if p_told is None else f"  {p_told:.2f}")
     _, _, wide, high = draw.textbbox((0, 0), text, font=font)
     x, y = corner[0], corner[1] - high - 6 if corner[1] > high + 6 else corner[1]
     draw.rectangle((x, y, x + wide + 6, y + high + 6), fill="#202020")
