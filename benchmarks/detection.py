@@ -3,8 +3,11 @@
 Real portraits that ship inside packages (scikit-image's astronaut, matplotlib's grace_hopper) are
 set into scenes made of real photos without faces, at a known size, place and roll. Recall: a box
 whose centre lies in the face and whose size is within a factor of two. False positives: all others.
+Of photos without a face, searched as the application searches them (turned, too): how many get an
+answer, and in how many a place is "not sure that this is a face". They are the scenes, at three
+sizes, and those of a folder that is given.
 
-    .venv/bin/python benchmarks/detection.py [--quick]
+    .venv/bin/python benchmarks/detection.py [--quick] [--faceless DIR] [--faces DIR]
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import os
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data.faces.detector import FaceDetector
+from data.faces.photos import decode
 
 SIZES_PX = (20, 24, 32, 48, 64, 96, 160)
 ROLLS_DEG = (0, 15, -15, 30, -30, 45, -45)
@@ -154,7 +158,10 @@ def main() -> None:
     """Prints tables, and the claims as JSON in the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="Few faces; for the shape only.")
-    repeats = 1 if parser.parse_args().quick else 12
+    parser.add_argument("--faceless", type=Path, help="A folder of photos without any face.")
+    parser.add_argument("--faces", type=Path, help="A folder of photos with a face each.")
+    given = parser.parse_args()
+    repeats = 1 if given.quick else 12
     rng = np.random.default_rng(0)
     wanted = [(s, r) for s in SIZES_PX for r in ROLLS_DEG for _ in range(repeats)]
     rng.shuffle(wanted)
@@ -183,6 +190,11 @@ def main() -> None:
                     hits[name]["goal", 0].append(hit)
                 hits[name]["all", 0].append(hit)
     show(hits, false, seconds, pixels)
+    faceless = answered(backgrounds(1 if given.quick else 3), "scenes without a face")
+    if given.faceless:
+        answered(photos(given.faceless), str(given.faceless))
+    if given.faces:
+        answered(photos(given.faces), str(given.faces))
     recall = {n: float(np.mean(h["goal", 0])) for n, h in hits.items()}
     ms = {n: 1000 * s / (pixels / 1e6) for n, s in seconds.items()}
     print(
@@ -190,10 +202,44 @@ def main() -> None:
             [
                 claim("recall from 32 px up, within 30 degrees", "share", recall, 0.98),
                 claim("false positives", "boxes", {n: float(v) for n, v in false.items()}, None),
+                claim("scenes without a face that get an answer", "share", faceless, None),
                 claim("time", "ms/megapixel", ms, None),
             ]
         )
     )
+
+
+def backgrounds(sizes: int) -> Iterator[NDArray[np.uint8]]:
+    """The scenes, small, as they are, and large."""
+    for name in SCENES:
+        image = Image.open(package_file("skimage", "data", name)).convert("RGB")
+        for scale in (1.0, 0.5, 2.0)[:sizes]:
+            size = round(image.width * scale), round(image.height * scale)
+            yield np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+
+
+def photos(folder: Path) -> Iterator[NDArray[np.uint8]]:
+    """The photos of a folder, decoded as the application does."""
+    for path in sorted(folder.iterdir()):
+        yield decode(path.read_bytes()).pixels
+
+
+def answered(images: Iterable[NDArray[np.uint8]], name: str) -> dict[str, float]:
+    """Prints in how many photos a face is answered, turned, or only doubted; returns the shares."""
+    mtcnn, haar = FaceDetector(), detectors()["haar"]
+    total = faces = turned = doubtful = by_haar = 0
+    for image in images:
+        found = mtcnn.find(image)
+        total += 1
+        faces += bool(found.faces)
+        turned += bool(found.faces) and found.rotated_deg > 0
+        doubtful += bool(found.doubtful) and not found.faces
+        by_haar += bool(haar(image))
+    Console().print(
+        f"{name}: {total} photos; answered {faces} ({turned} of them turned), "
+        f'"not sure that this is a face" {doubtful}; Haar cascade {by_haar}'
+    )
+    return {"ours": faces / total, "haar": by_haar / total}
 
 
 def show(

@@ -184,11 +184,12 @@ def drift(
     table.add_column("statistic")
     for column in ("faces", "served", "trained", "shift"):
         table.add_column(column, justify="right")
-    table.add_column("verdict")
+    for column in ("in", "verdict"):
+        table.add_column(column)
     for row in rows:
         numbers = [row[k] for k in ("served", "trained", "shift")]
         cells = ["-" if v is None else f"{v:.3g}" for v in numbers]
-        table.add_row(row["statistic"], str(row["n"]), *cells, row["verdict"])
+        table.add_row(row["statistic"], str(row["n"]), *cells, row["unit"], row["verdict"])
     Console().print(table)
     if any(row["verdict"] == "far off" for row in rows):
         raise typer.Exit(1)

@@ -8,12 +8,12 @@ otherwise; it has no accounts.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.serving import make_server
 from werkzeug.utils import redirect
@@ -22,6 +22,7 @@ from werkzeug.wrappers import Request, Response
 from components.evaluation_report.artifacts import MODEL_CARD_HTML
 from components.evaluation_report.pages import page
 from data.errors import ConfigError, GenqError
+from pipeline.history.hosts import known, names
 from pipeline.history.reports import write_report
 from pipeline.history.runs import Run, connect, decide, find, list_runs
 
@@ -53,7 +54,7 @@ class Dashboard:
         reviewer's browser can reach it under a name of its own (DNS rebinding).
     """
 
-    def __init__(self, workdir: Path, hosts: tuple[str, ...]) -> None:
+    def __init__(self, workdir: Path, hosts: Collection[str]) -> None:
         self._workdir = workdir
         self._hosts = hosts
         # Only a page of this server knows it: a form elsewhere cannot decide.
@@ -63,8 +64,11 @@ class Dashboard:
         """Answers one request."""
         request = Request(environ)
         try:
-            request.trusted_hosts = list(self._hosts)
-            _ = request.host
+            if not known(request.host, self._hosts):
+                raise BadRequest(
+                    f"This server is not asked as {request.host!r}. Open it by its address, or by "
+                    f"one of its names: {', '.join(sorted(self._hosts))}."
+                )
             endpoint, values = ROUTES.bind_to_environ(environ).match()
             response = getattr(self, f"_{endpoint}")(request, **values)
         except HTTPException as error:
@@ -154,7 +158,7 @@ def serve(workdir: Path, host: str, port: int, *, on_ready: Callable[[str], obje
       ConfigError: if the address is taken.
     """
     connect(workdir)
-    application = Dashboard(workdir, hosts=(host, "localhost", "127.0.0.1"))
+    application = Dashboard(workdir, names(host))
     try:
         server = make_server(host, port, application)
     except (OSError, SystemExit) as error:

@@ -10,19 +10,21 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from data.faces.detector import FaceDetector
 from data.faces.mtcnn_graphs import graphs
 from data.faces.photos import register_decoders
-from serving.api import device, legacy, routes, web
+from serving.api import device, legacy, reference, routes, web
 from serving.api.analysis import Analyser
+from serving.api.drift import Window
 from serving.api.errors import ApiError, Code
 from serving.api.memory import ADDRESS, AUTHKEY, Store, connect_store
 from serving.api.metrics import Metrics
@@ -34,6 +36,8 @@ from serving.api.upload import keep_in_memory
 from serving.api.workers import Stopped, Workers
 
 log = logging.getLogger("genq.serving")
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 DESCRIPTION = (
     "Finds every face in a photo and says how it appears to the annotators of CelebA: with the "
@@ -92,8 +96,49 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             expose_headers=["Retry-After", "X-Request-Id"],
         )
     app.add_middleware(Guard, settings=settings, metrics=metrics)
+    _describe_keys(app)
+    reference.mount(app)
+    _refuse_unknown(app)
     web.mount(app, settings)
     return app
+
+
+def _describe_keys(app: FastAPI) -> None:
+    """Says in the description how a key is sent; without keys on the server none is needed."""
+    described = app.openapi
+
+    def with_keys() -> dict[str, Any]:
+        description = described()
+        description["components"]["securitySchemes"] = {
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        }
+        description["security"] = [{}, {"key": []}, {"bearer": []}]
+        return description
+
+    app.openapi = with_keys  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _refuse_unknown(app: FastAPI) -> None:
+    """Answers below /v1/ and /api/ what no route knows, before the page's files are looked at."""
+
+    @app.api_route("/v1/{rest:path}", methods=list(_METHODS), include_in_schema=False)
+    @app.api_route("/api/{rest:path}", methods=list(_METHODS), include_in_schema=False)
+    async def unknown(request: Request, rest: str) -> None:
+        others = [
+            route
+            for route in request.app.routes
+            if not isinstance(route, Mount) and getattr(route, "endpoint", None) is not unknown
+        ]
+        scope = dict(request.scope)
+        allowed = [
+            method
+            for method in _METHODS
+            if any(r.matches(scope | {"method": method})[0] is Match.FULL for r in others)
+        ]
+        if allowed:
+            raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
+        raise ApiError("not_found")
 
 
 def _start(settings: Settings, metrics: Metrics) -> State:
@@ -109,8 +154,12 @@ def _start(settings: Settings, metrics: Metrics) -> State:
         else Store(settings.upload_ttl_s, settings.upload_max_total_bytes)
     )
     analyser = Analyser(detector, settings.max_pixels, settings.max_faces)
-    workers = Workers(settings.parallel, settings.queue_size, settings.request_timeout_s)
-    return State(settings, analyser, releases, workers, metrics, store, graphs())
+    workers = Workers(
+        settings.parallel, settings.queue_size, settings.request_timeout_s, metrics.work
+    )
+    metrics.releases(releases.engines(), len(releases.skipped))
+    window = Window(settings.drift_window_s)
+    return State(settings, analyser, releases, workers, metrics, store, graphs(), window)
 
 
 async def _watch(state: State) -> None:
@@ -119,6 +168,9 @@ async def _watch(state: State) -> None:
         await asyncio.sleep(state.settings.reload_interval_s)
         try:
             await asyncio.to_thread(state.releases.refresh)
+            # Every worker says what it has loaded, also one that nobody asks for /metrics.
+            state.metrics.releases(state.releases.engines(), len(state.releases.skipped))
+            await asyncio.to_thread(state.window.remember, state.metrics.text)
             await asyncio.to_thread(state.store.forget_old)
         except Exception:  # the watcher must outlive a full disk or a lost network drive
             log.exception("looking at the releases failed")

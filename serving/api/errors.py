@@ -49,8 +49,8 @@ CATALOG: Final[Mapping[Code, tuple[int, str, str]]] = {
     ),
     "not_found": (
         404,
-        "There is nothing under this name. Uploads are forgotten after a few minutes.",
-        "Tidak ada apa pun dengan nama ini. Unggahan dihapus setelah beberapa menit.",
+        "There is nothing here. /docs lists what there is; uploads are forgotten after minutes.",
+        "Tidak ada apa pun di sini. /docs memuat yang ada; unggahan segera dihapus.",
     ),
     "method_not_allowed": (
         405,

@@ -115,6 +115,7 @@ class Metrics:
             ["version", "role", "variant"],
             **newest,  # type: ignore[arg-type]
         )
+        self._said: set[tuple[str, str, str]] = set()
         self.skipped = Gauge("genq_releases_skipped", "Releases that do not load", **newest)  # type: ignore[arg-type]
 
     def face(self, engine: Engine, answer: FaceAnswer) -> None:
@@ -142,11 +143,18 @@ class Metrics:
         if int(theirs.label[0]) != answer.label:
             self.shadow_disagreements.labels(*names).inc()
 
+    def work(self, running: int, waiting: int) -> None:
+        """Says what this process is busy with; called whenever that changes."""
+        self.running.set(running)
+        self.waiting.set(waiting)
+
     def releases(self, engines: dict[str, Engine], skipped: int) -> None:
-        """Says which releases are loaded now."""
-        self.loaded.clear()
-        for role, engine in engines.items():
-            self.loaded.labels(str(engine.version), role, engine.variant).set(1)
+        """Says which releases are loaded now, and 0 of those that were."""
+        now = {(str(e.version), role, e.variant) for role, e in engines.items()}
+        # Not `clear()`: with several processes it leaves the files, and the old ones, at 1.
+        for labels in self._said | now:
+            self.loaded.labels(*labels).set(int(labels in now))
+        self._said |= now
         self.skipped.set(skipped)
 
     def text(self) -> str:

@@ -223,9 +223,9 @@ async def report_view(request: Request, view: Literal["tfma", "facets"]) -> Resp
 
 @v1.get("/drift", responses=errors(401, 429, 503), summary="Served faces against training images")
 async def drift_now(request: Request) -> list[schemas.DriftRow]:
-    """How far the faces served so far are from what the model was trained on."""
+    """How far the faces served lately are from what the model was trained on."""
     state = state_of(request)
-    rows = drift.measure(state.metrics.text(), active_of(state).release)
+    rows = drift.measure(state.metrics.text(), active_of(state).release, state.window.before)
     return [
         schemas.DriftRow(
             statistic=row.statistic,
@@ -233,6 +233,7 @@ async def drift_now(request: Request) -> list[schemas.DriftRow]:
             served=row.served if row.n else None,
             trained=row.trained,
             shift=row.shift,
+            unit=row.unit,
             verdict=row.verdict,
         )
         for row in rows
@@ -283,13 +284,11 @@ async def readyz(request: Request, response: Response) -> schemas.Health:
 async def metrics(request: Request) -> Response:
     """Counts, times, queues, releases, scores and drift."""
     state = state_of(request)
-    state.metrics.running.set(state.workers.running)
-    state.metrics.waiting.set(state.workers.waiting)
     state.metrics.releases(state.releases.engines(), len(state.releases.skipped))
     text = state.metrics.text()
     engine = state.releases.active
     if engine is not None:
-        text += drift.exposition(drift.measure(text, engine.release))
+        text += drift.exposition(drift.measure(text, engine.release, state.window.before))
     return Response(text, media_type=CONTENT_TYPE)
 
 

@@ -167,7 +167,11 @@ class DriftRow(_Model):
     n: int
     served: float | None
     trained: float | None
-    shift: float | None = Field(description="Standardised mean difference; 0.5 medium, 0.8 large.")
+    shift: float | None = Field(
+        description="Served minus trained, in the unit beside it. Of standard deviations 0.5 is "
+        "medium and 0.8 large; of a share 0.05 and 0.1."
+    )
+    unit: Literal["standard deviations", "share"]
     verdict: str
 
 

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
         decoding.
       min_face_px, min_score, answer_score, detect_max_pixels, retry_rotated: see
         data.faces.settings.
+      drift_window_s: of the faces of this time /v1/drift and genq_drift speak.
       upload_ttl_s, upload_max_total_bytes: how long and how much /upload/ keeps, in memory.
       api_keys: when there are any, /v1, /upload/ and /predict ask for one.
       rate_limit: e.g. "60/minute", per key or address; empty is none. Syntax of `limits`.
@@ -75,6 +76,8 @@ class Settings(BaseSettings):
     answer_score: Annotated[float, Field(ge=0.7, lt=1)] = DetectorConfig.answer_score
     detect_max_pixels: Annotated[int, Field(ge=10_000)] = DetectorConfig.max_pixels
     retry_rotated: bool = DetectorConfig.retry_rotated
+
+    drift_window_s: Seconds = 86_400.0
 
     upload_ttl_s: Seconds = 300.0
     upload_max_total_bytes: Positive = 256 * 2**20

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from serving.api.analysis import Analyser, FaceAnswer, Timer, shadow
+from serving.api.drift import Window
 from serving.api.memory import Store
 from serving.api.metrics import Metrics
 from serving.api.releases import Answers, Choice, Releases
@@ -25,6 +26,7 @@ class State:
     metrics: Metrics
     store: Store
     graphs: dict[str, bytes]
+    window: Window
 
     def count(self, choice: Choice, answers: list[FaceAnswer], timer: Timer) -> None:
         """Counts a photo's answers, and lets the shadow see its crops if a thread is idle."""

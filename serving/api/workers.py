@@ -34,9 +34,17 @@ class Workers:
       parallel: threads.
       queue_size: work that may wait beyond them.
       timeout_s: for waiting and work together.
+      on_change: told how many run and how many wait, whenever that changes.
     """
 
-    def __init__(self, parallel: int, queue_size: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        parallel: int,
+        queue_size: int,
+        timeout_s: float,
+        on_change: Callable[[int, int], None] = lambda running, waiting: None,
+    ) -> None:
+        self._on_change = on_change
         self._parallel, self._queue_size, self._timeout_s = parallel, queue_size, timeout_s
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="genq")
         self._lock = threading.Lock()
@@ -53,6 +61,12 @@ class Workers:
     def waiting(self) -> int:
         """Photos in the queue."""
         return max(0, self._inside - self._running)
+
+    def _change(self, inside: int = 0, running: int = 0) -> None:
+        with self._lock:
+            self._inside += inside
+            self._running += running
+            self._on_change(self.running, self.waiting)
 
     def _retry_after_s(self) -> int:
         return max(1, math.ceil(self._inside * self._mean_s / self._parallel))
@@ -78,18 +92,16 @@ class Workers:
         def counted() -> T:
             check()
             started_s = time.perf_counter()
-            with self._lock:
-                self._running += 1
+            self._change(running=1)
             try:
                 return work(check)
             finally:
                 taken_s = time.perf_counter() - started_s
+                self._change(running=-1)
                 with self._lock:
-                    self._running -= 1
                     self._mean_s += 0.1 * (taken_s - self._mean_s)
 
-        with self._lock:
-            self._inside += 1
+        self._change(inside=1)
         future = self._pool.submit(counted)
         # Not when this coroutine ends: work that was given up still has its thread until it checks.
         future.add_done_callback(self._left)
@@ -111,8 +123,7 @@ class Workers:
             gone.cancel()
 
     def _left(self, _: object) -> None:
-        with self._lock:
-            self._inside -= 1
+        self._change(inside=-1)
 
     def background(self, work: Callable[[], object]) -> bool:
         """Runs `work` if a thread is idle right now; returns whether it will run."""

@@ -10,7 +10,7 @@ from data.celeba import images
 from data.faces.detector import Face
 from data.releases.release import Metric, Metrics, Release, Statistic
 from serving.api.analysis import FaceAnswer, Quality, quality
-from serving.api.drift import exposition, measure
+from serving.api.drift import Window, exposition, measure
 from serving.api.metrics import Metrics as Instruments
 
 RELEASE = Release(
@@ -74,6 +74,38 @@ def test_more_abstention_than_on_test_is_drift() -> None:
     drift = {d.statistic: d for d in measure(counted(np.full(200, 120.0), 44), RELEASE)}
     assert drift["share answered uncertain"].served == pytest.approx(0.22)
     assert drift["share answered uncertain"].verdict == "far off"
+    # Said as what it is, a difference of shares, and not as standard deviations.
+    assert drift["share answered uncertain"].shift == pytest.approx(0.12)
+    assert drift["share answered uncertain"].unit == "share"
+    lines = exposition(list(drift.values()))
+    assert 'genq_drift_share{version="7",statistic="share answered uncertain"} 0.12' in lines
+    assert 'genq_drift{version="7",statistic="share' not in lines
+
+
+def test_recent_drift_is_not_diluted_by_what_came_before() -> None:
+    """Ten thousand faces as trained, then two hundred dark ones within the window: far off."""
+    instruments = Instruments()
+    clock = [0.0]
+    window = Window(100.0, lambda: clock[0])
+    for _ in range(2000):
+        instruments.face(Engine(), answer(120.0))  # type: ignore[arg-type]
+    for now_s in range(0, 300, 10):
+        clock[0] = float(now_s)
+        window.remember(instruments.text)
+    for _ in range(200):
+        instruments.face(Engine(), answer(90.0))  # type: ignore[arg-type]
+    [brightness, *_] = measure(instruments.text(), RELEASE, window.before)
+    assert (brightness.n, brightness.served, brightness.verdict) == (200, 90.0, "far off")
+    [diluted, *_] = measure(instruments.text(), RELEASE)
+    assert diluted.verdict == "as trained"
+    assert len(window._moments) <= 50
+
+
+def test_all_counts_as_long_as_the_window_is_not_over() -> None:
+    """After a start there is no earlier moment to take away."""
+    window = Window(100.0, lambda: 5.0)
+    window.remember(lambda: counted(np.full(150, 90.0)))
+    assert window.before == {}
 
 
 def test_without_faces_nothing_is_concluded_and_nothing_breaks() -> None:
