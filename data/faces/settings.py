@@ -34,7 +34,9 @@ class DetectorConfig:
       outside: value of a patch's pixels outside the photo.
       pnet_score, rnet_score, onet_score: below it, a proposal is dropped.
       looks: where ONet looks again: (shift right, shift down, size) in units of the box's longer
-        side, each also mirrored. The mean over all of them is the face's score.
+        side, each also mirrored, of the box as far as it lies within the photo.
+      looks_left_out: the lowest scores of these, where a face fills the photo and a look is beyond
+        it. The mean of the others is the face's score.
       level_overlap: largest intersection over union of two proposals of one level of the pyramid.
       overlap: the same between levels and after RNet; after ONet, intersection over the smaller
         box.
@@ -72,6 +74,7 @@ class DetectorConfig:
         (0.0, 0.08, 1.0),
         (0.0, -0.08, 1.0),
     )
+    looks_left_out: int = 2
     level_overlap: float = 0.5
     overlap: float = 0.7
     max_proposals: int = 1500
