@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from data.errors import ImageError
+from data.errors import ImageError, PhotoError
 from data.faces.detector import FaceDetector
 from data.faces.photos import Photo, register_decoders
 from serving.api.analysis import Analyser, Analysis, Timer
@@ -64,7 +64,7 @@ class Predictor:
         try:
             found = self._analyser.photo(data, self.engine, lambda: None, Timer())
         except ApiError as error:
-            raise ImageError(error.text("en")) from error
+            raise _in_words(error) from error
         faces = [face_answer(a, self.engine.release.labels) for a in found.answers]
         answers = self._about(found.photo) | {
             "rotated_deg": found.rotated_deg,
@@ -113,7 +113,7 @@ class Predictor:
         try:
             photo, answer = self._analyser.crop(data, self.engine, Timer())
         except ApiError as error:
-            raise ImageError(error.text("en")) from error
+            raise _in_words(error) from error
         face = said(
             float(answer.p_positive[0]),
             int(answer.label[0]),
@@ -135,6 +135,12 @@ class Predictor:
             "cut_off": photo.cut_off,
             "release": self.about(),
         }
+
+
+def _in_words(error: ApiError) -> ImageError:
+    """Returns the decoder's own error, which is not of requests; else the API's text."""
+    cause = error.__cause__
+    return cause if isinstance(cause, PhotoError) else ImageError(error.text("en"))
 
 
 def drawing(found: Analysis, faces: Sequence[Answer]) -> Image.Image:

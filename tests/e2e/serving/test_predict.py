@@ -80,7 +80,7 @@ def test_a_bad_photo_is_named_and_the_rest_is_answered(place: Path, tmp_path: Pa
     paths = [str(bad), str(place / "photos/grey.png"), str(tmp_path / "none.jpg")]
     with pytest.raises(DataError) as caught:
         run(place, *paths)
-    assert f"{bad}: This is not an image of a known kind" in caught.value.problem
+    assert f"{bad}: this is an HTML page; known are JPEG" in caught.value.problem
     assert f"{tmp_path / 'none.jpg'}: cannot be read: No such file" in caught.value.problem
     assert caught.value.remedy == "1 of 3 were answered." and caught.value.exit_code == 3
     (tmp_path / "empty").mkdir()
@@ -96,5 +96,7 @@ def test_no_such_release_and_no_application(place: Path, monkeypatch: pytest.Mon
     assert "1000, 1001" in caught.value.remedy
     register_decoders.cache_clear()
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ConfigError, match="pillow_heif is not installed"):
+    with pytest.raises(
+        ConfigError, match="pillow-heif, which reads photos of phones, is not installed"
+    ):
         run(place, photo)
