@@ -65,12 +65,13 @@ async function detect(photo: Pixels, settings: DetectorSettings, run: Run): Prom
   const proposed = await propose(photo, settings, run);
   const refined = await refine(photo, proposed, "rnet", settings.rnet_score, "union", settings, run);
   const rows = await refine(photo, refined.map(squared), "onet", settings.onet_score, "smaller", settings, run);
-  const scores = await lookedAtAgain(photo, rows, settings, run);
+  const most = [photo.width - 1, photo.height - 1];
+  const boxes = rows.map((row) => row.map((v, k) => (k < 4 ? Math.min(Math.max(v, 0), most[k % 2]!) : v)));
+  const scores = await lookedAtAgain(photo, boxes, settings, run);
   const faces: FoundFace[] = [];
-  for (const [n, row] of rows.entries()) {
+  for (const [n, row] of boxes.entries()) {
     const score = scores[n]!;
-    const inside = (k: number, most: number) => Math.min(Math.max(row[k]!, 0), most - 1);
-    const box = [inside(0, photo.width), inside(1, photo.height), inside(2, photo.width), inside(3, photo.height)] as const;
+    const box = [row[0]!, row[1]!, row[2]!, row[3]!] as const;
     if (score < settings.min_score || box[2] - box[0] < 1 || box[3] - box[1] < 1) continue;
     const landmarks = [0, 1, 2, 3, 4].map((k): Point => [row[5 + k]!, row[10 + k]!]);
     faces.push({ box, landmarks, score });
@@ -97,9 +98,10 @@ async function lookedAtAgain(photo: Pixels, boxes: Row[], s: DetectorSettings, r
   });
   const { face } = (await run("onet", patches, [2 * looks, size, size, 3])) as { face: Output };
   return boxes.map((_, n) => {
-    let sum = 0;
-    for (let at = n; at < 2 * looks; at += boxes.length) sum += face.data[at]!;
-    return sum / (2 * s.looks.length);
+    const byLook: number[] = [];
+    for (let at = n; at < 2 * looks; at += boxes.length) byLook.push(face.data[at]!);
+    const kept = byLook.sort((a, b) => a - b).slice(s.looks_left_out); // beyond the photo, where a face fills it
+    return kept.reduce((sum, score) => sum + score, 0) / kept.length;
   });
 }
 
