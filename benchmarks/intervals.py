@@ -124,7 +124,6 @@ def measured(world: World, replicates: int, *, by_people: bool) -> dict[str, Int
     weights = bootstrap.Replicates(whose, replicates, seed=0)
     found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
     old_ranking = bootstrap.Ranking(world.baseline, world.label.astype(np.int8))
-    old_found = np.concatenate([old_ranking.auc(w) for _, w in weights.blocks()])
     pair = clusters.pairs([(right, old, every)], whose)[0].interval()
     if not by_people:
         pair = intervals.paired_difference(
@@ -134,21 +133,16 @@ def measured(world: World, replicates: int, *, by_people: bool) -> dict[str, Int
             int((~right & ~old).sum()),
         )
     value = _auc(world.score, world.label)
+    z = float(intervals.critical(CONFIDENCE))
     auc = bootstrap.percentile(value, found, CONFIDENCE)
     if by_people:
-        z = float(intervals.critical(CONFIDENCE))
         degrees = clusters.degrees_of(ranking.influence(), whose)
         auc = bootstrap.area_interval(value, found, n, z, degrees)
     return {
         "accuracy": clusters.rate(right, whose),
         "fnr": clusters.rate(~right, whose, world.label),
         "auc": auc,
-        "auc difference": bootstrap.percentile(
-            value - _auc(world.baseline, world.label),
-            found - old_found,
-            CONFIDENCE,
-            degrees=clusters.degrees_of(ranking.influence() - old_ranking.influence(), whose),
-        ),
+        "auc difference": bootstrap.area_difference(ranking, old_ranking, whose).interval(z),
         "paired difference": pair,
         "gap, people": gaps[0].interval(),
         "gap, images": gaps[1].interval(),

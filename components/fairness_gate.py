@@ -1,9 +1,11 @@
 """The gate between evaluation and release: groups must fare alike, and the experiment be sound.
 
 In: predictions, and the Evaluator's blessing. Out: a FairnessVerdict (`verdict.json`: every gap
-with counts, interval and limit; floors; what is wrong with the experiment), and the blessing that
-counts: the Evaluator's, unless this gate takes it away. With `on_failure="stop"` it raises instead,
-and nothing after it runs; with "warn" it tells and takes nothing away.
+with counts, interval and limit; floors; changes against the baseline; overall thresholds; what is
+wrong with the experiment; and the state that it all comes to), and the blessing that counts: the
+Evaluator's, unless this gate takes it away. With `on_failure="stop"` it raises instead, and nothing
+after it runs; with "warn" it tells and takes nothing away: the model is let through, and its state
+says so.
 """
 
 from __future__ import annotations
@@ -29,10 +31,14 @@ from tfx.types import (
 )
 
 from components.code_digest import code_digest
+from components.evaluation.clusters import people_of
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.diagnosis import Finding, diagnose
 from components.evaluation.gaps import STATUSES, Floor, Gap, find_floors, find_gaps
+from components.evaluation.regression import Change, find_changes
 from components.evaluation.slices import find_slices
+from components.evaluation.state import BLOCKED, WARNED, state
+from components.evaluation.thresholds import Threshold, find_thresholds
 from components.predictions import table
 from components.predictions.artifacts import Predictions
 from data import contract
@@ -46,7 +52,6 @@ JUDGE: Final = "fairness-gate"
 OUTCOME_PROPERTY: Final = "outcome"
 """Custom property of verdict and blessing: `Verdict.outcome`. A model may be blessed although it
 was BLOCKED, by on_failure=warn; it is no baseline then."""
-BLOCKED: Final = "blocked"
 
 
 class FairnessVerdict(Artifact):  # type: ignore[misc]  # TFX ships no types
@@ -63,11 +68,20 @@ class Verdict:
       outcome: "blocked", "warned" or "passed".
       reasons: one line each, what blocks first.
       comparisons: how many gaps were judged together.
+      unit: what the intervals take as independent: "people", or "images" where identities are
+        missing.
+      groups_split, groups_n: on which split, of how many images, gaps, floors and changes were
+        judged.
     """
 
     outcome: str
     reasons: tuple[str, ...]
     comparisons: int
+    unit: str
+    groups_split: str
+    groups_n: int
+    thresholds: tuple[Threshold, ...]
+    changes: tuple[Change, ...]
     gaps: tuple[Gap, ...]
     floors: tuple[Floor, ...]
     findings: tuple[Finding, ...]
@@ -78,28 +92,47 @@ def judge(
     fingerprints: pd.DataFrame,
     config: EvaluationConfig,
     label: contract.Label | None = None,
+    *,
+    natural: pd.DataFrame | None = None,
 ) -> Verdict:
-    """Judges the predictions of one split.
+    """Judges the predictions.
 
     Args:
-      predictions: of `test`; see components/predictions/table.py.
+      predictions: of `test`; see components/predictions/table.py. Thresholds and the soundness of
+        the experiment are judged on it.
+      natural: of the whole test partition, where it was drawn: then gaps, floors and changes are
+        judged on it, as a small balanced sample holds too few of what is audited.
       fingerprints: of all splits.
       config: slices, limits, confidence.
       label: what the labels are called.
     """
-    slices = find_slices(predictions, config.slices)
-    gaps = find_gaps(predictions, slices, config, label)
-    floors = find_floors(predictions, slices, config)
+    thresholds = find_thresholds(predictions, config)
+    groups = predictions if natural is None else natural
+    slices = find_slices(groups, config.slices)
+    changes = find_changes(groups, slices, config)
+    gaps = find_gaps(groups, slices, config, label)
+    floors = find_floors(groups, slices, config)
     findings = diagnose(predictions, fingerprints, config, label)
-    judged: Sequence[Gap | Floor] = [*gaps, *floors]
+    judged: Sequence[Gap | Floor | Change | Threshold] = [*thresholds, *changes, *gaps, *floors]
     blocks = [f"{f.name}: {f.text}" for f in findings if f.blocks]
     blocks += [str(each) for each in judged if each.status == "exceeds"]
     warnings = [f"{f.name}: {f.text}" for f in findings if not f.blocks]
     warnings += [f"{each} (may be chance)" for each in judged if each.status == "may_exceed"]
+    # The interval of a small group may still say something; nobody judges it, everybody sees it.
+    warnings += [
+        f"{gap} (too few examples to be judged)"
+        for gap in gaps
+        if gap.status == "too_few" and (gap.low > gap.limit or gap.high < -gap.limit)
+    ]
     return Verdict(
-        BLOCKED if blocks else "warned" if warnings else "passed",
+        BLOCKED if blocks else WARNED if warnings else "passed",
         (*blocks, *warnings),
         sum(g.status != "too_few" for g in gaps),
+        people_of(groups).unit,
+        SPLIT if natural is None else contract.TEST_NATURAL,
+        len(groups),
+        tuple(thresholds),
+        tuple(changes),
         tuple(gaps),
         tuple(floors),
         tuple(findings),
@@ -111,18 +144,24 @@ def passes(verdict: Verdict, config: EvaluationConfig) -> bool:
     return verdict.outcome != BLOCKED or config.fairness.on_failure == "warn"
 
 
-def as_json(verdict: Verdict, config: EvaluationConfig, *, evaluator_blessed: bool) -> str:
+def as_json(
+    verdict: Verdict, config: EvaluationConfig, *, evaluator_blessed: bool, split: str = SPLIT
+) -> str:
     """Returns the content of verdict.json."""
+    blessed = evaluator_blessed and passes(verdict, config)
     content = {
         **asdict(verdict),
-        "split": SPLIT,
+        "state": asdict(state(blessed, verdict.outcome)),
+        "split": split,
         "confidence": config.confidence,
         "min_slice_examples": config.min_slice_examples,
-        "procedure": "Holm (1979) over all judged gaps; Newcombe (1998) intervals",
+        "procedure": "Holm (1979) over all judged gaps; intervals with people as the unit "
+        "(Rao & Scott 1992, Zou 2007; components/evaluation/clusters.py)",
+        "thresholds_hold_for": config.thresholds_hold_for,
         "statuses": STATUSES,
         "blessed_by_evaluator": evaluator_blessed,
         "on_failure": config.fairness.on_failure,
-        "blessed": evaluator_blessed and passes(verdict, config),
+        "blessed": blessed,
     }
     # NaN is no JSON: what was not judged has no value.
     return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
@@ -153,7 +192,15 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         config = TypeAdapter(EvaluationConfig).validate_json(exec_properties["config"])
         uri = artifact_utils.get_single_uri(input_dict["predictions"])
         label = TypeAdapter(contract.Label).validate_json(exec_properties["label"])
-        verdict = judge(table.load(uri).split(SPLIT), table.load_fingerprints(uri), config, label)
+        found = table.load(uri)
+        drawn = contract.TEST_NATURAL in set(found.table[table.SPLIT])
+        verdict = judge(
+            found.split(SPLIT),
+            table.load_fingerprints(uri),
+            config,
+            label,
+            natural=found.split(contract.TEST_NATURAL) if drawn else None,
+        )
         if verdict.outcome == BLOCKED and config.fairness.on_failure == "stop":
             lines = "\n".join(f"  {reason}" for reason in verdict.reasons[:20])
             raise GateError(

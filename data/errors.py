@@ -14,6 +14,9 @@
     ├── ResourceError         disk or memory ran out; exit code 8
     └── ClusterError          Kubeflow Pipelines refuses, fails or does not answer; exit code 9
 
+`genq run` also ends with 4 when a gate refused the model, and with 10 when the model is not sound
+and a setting let it through (components/evaluation/state.py).
+
 Every error says what was found, what was expected and, as `remedy`, what to do about it.
 The command line prints both without a traceback and ends with the class's `exit_code`.
 """

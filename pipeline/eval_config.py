@@ -4,9 +4,9 @@ In: an EvaluationConfig (components/evaluation/config.py). Out: TFMA's EvalConfi
 Evaluator takes. The examples that it reads carry the predictions (model-scorer wrote them), so no
 network runs here.
 
-What TFMA is not asked to judge, and why (docs/decisions/0008): gaps and floors of single slices.
-Its thresholds hold point estimates against bounds on every slice, however few examples it has;
-fairness-gate judges slices by their intervals.
+What TFMA is not asked to judge, and why (docs/decisions/0009): gaps, floors of single slices, and
+the change against the baseline. Its thresholds hold point estimates against bounds, however few
+examples there are; fairness-gate judges by intervals, and its word counts.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def eval_config(config: EvaluationConfig) -> config_pb2.EvalConfig:
     thresholds = sorted({*config.thresholds, 0.5})
     metrics = [
         *_named(COUNTS),
-        _gated("BinaryAccuracy", config.min_accuracy, config.max_accuracy_drop, '"threshold": 0.5'),
-        _gated("AUC", config.min_auc, config.max_auc_drop),
+        _gated("BinaryAccuracy", config.min_accuracy, '"threshold": 0.5'),
+        _gated("AUC", config.min_auc),
         *_named(AT_HALF, '"thresholds": [0.5]'),
         *_named(CURVES),
         *_named(CALIBRATION),
@@ -100,20 +100,12 @@ def _named(names: Iterable[str], settings: str = "") -> list[config_pb2.MetricCo
     return [config_pb2.MetricConfig(class_name=name, config=settings) for name in names]
 
 
-def _gated(
-    name: str, at_least: float, max_drop: float, settings: str = ""
-) -> config_pb2.MetricConfig:
-    """Returns a metric with an absolute and a change threshold on the overall slice.
-
-    TFX ignores the change threshold while there is no baseline.
-    """
+def _gated(name: str, at_least: float, settings: str = "") -> config_pb2.MetricConfig:
+    """Returns a metric with an absolute threshold on the overall slice."""
     from tensorflow_model_analysis.proto import config_pb2
 
     threshold = config_pb2.MetricThreshold(
-        value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": at_least}),
-        change_threshold=config_pb2.GenericChangeThreshold(
-            direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -max_drop}
-        ),
+        value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": at_least})
     )
     return config_pb2.MetricConfig(
         class_name=name,

@@ -55,7 +55,8 @@ def evaluate_release(
       release_dir: of a release; its checksums are verified.
       photos: holds the images; 178x218 JPEG unless they are PHOTOS.
       labels: CSV with the columns image_id and Male (or what else the release was taught), any
-        other attributes, 0 or 1 (or -1, 1), and further columns, such as race, to slice by.
+        other attributes, 0 or 1 (or -1, 1), and further columns, such as race, to slice by. With
+        `identity`, people are the unit of all intervals; images without it stand alone.
       out: gets report.html, model_card.*, metrics.json and predictions/; for PHOTOS also crops/
         with the faces and no_face.csv with the images in which none was found.
       kind: what the images are.
@@ -85,7 +86,7 @@ def evaluate_release(
     config = EvaluationConfig(slices=default_slices(release.label_attribute))
     found = table.load(folder).split(SPLIT)
     verdict = judge(found, found[table.FINGERPRINT_SCHEMA.names], config, release.label)
-    (out / VERDICT).write_text(as_json(verdict, config, evaluator_blessed=True))
+    (out / VERDICT).write_text(as_json(verdict, config, evaluator_blessed=True, split=SPLIT))
     title = f"{release.model_name} {release.version} on {photos.name}"
     if kind is Kind.PHOTOS:
         pd.Series(missing, name=contract.IMAGE_ID, dtype=str).to_csv(out / NO_FACE, index=False)
@@ -204,9 +205,14 @@ def _row(record: dict[Any, Any], attribute: str) -> dict[str, Any]:
         contract.IMAGE_ID: record[contract.IMAGE_ID],
         contract.LABEL: int(record[attribute]),
         contract.P_POSITIVE: None,
+        contract.IDENTITY: _identity(record.get(contract.IDENTITY)),
         **{n: int(record[n]) for n in contract.ATTRIBUTES if n in record},
-        **{n: record[n] for n in (contract.IDENTITY, contract.GROUPS) if n in record},
+        **{n: record[n] for n in (contract.GROUPS,) if n in record},
     }
+
+
+def _identity(value: Any) -> int | None:
+    return None if value is None or pd.isna(value) else int(value)
 
 
 def _cut_out(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr
 
-from components.evaluation.clusters import People, student
+from components.evaluation.clusters import People, degrees_of, student
 from components.evaluation.intervals import Floats, Interval, critical, wilson
 
 Weights = NDArray[np.float32]
@@ -160,6 +160,40 @@ class Ranking:
         return found
 
 
+class AreaDifference(NamedTuple):
+    """AUC of a model less another's, on the same examples.
+
+    Attributes:
+      error: its standard error, between people.
+      degrees: of freedom of that.
+    """
+
+    value: float
+    error: float
+    degrees: float
+
+    def interval(self, z: float) -> Interval:
+        """Returns Student's t interval."""
+        half = float(student(z, self.degrees)) * self.error
+        low, high = max(self.value - half, -1.0), min(self.value + half, 1.0)
+        return Interval(np.asarray(self.value), np.asarray(low), np.asarray(high))
+
+
+def area_difference(new: Ranking, old: Ranking, whose: People) -> AreaDifference:
+    """Returns the difference of the AUCs, by the method for clustered data of Obuchowski 1997.
+
+    Biometrics 53:567; with one image a person it is DeLong's (1988). Both rankings must be of the
+    same examples, of both labels.
+    """
+    one = np.ones((len(whose.codes), 1), np.float32)
+    value = float(new.auc(one)[0] - old.auc(one)[0])
+    influence = new.influence() - old.influence()
+    of_people = np.bincount(whose.codes, influence)
+    people = max(whose.count, 2)
+    error = float(np.sqrt(of_people @ of_people * people / (people - 1)))
+    return AreaDifference(value, error, degrees_of(influence, whose))
+
+
 def _cumulative(weights: Weights) -> Weights:
     """(n, r) -> (n + 1, r), starting with 0; sums of small integers are exact in float32."""
     out = np.zeros((weights.shape[0] + 1, weights.shape[1]), np.float32)
@@ -270,3 +304,19 @@ def area_interval(
     return Interval(
         np.asarray(value), np.asarray(expit(centre - half)), np.asarray(expit(centre + half))
     )
+
+
+def resampled_auc(
+    ranking: Ranking,
+    labels: NDArray[np.int8],
+    whose: People,
+    replicates: int,
+    seed: int,
+    z: float,
+) -> Interval:
+    """Returns the AUC of all examples, which have both labels, as metrics.measure has it."""
+    value = float(ranking.auc(np.ones((len(labels), 1), np.float32))[0])
+    weights = Replicates(whose, replicates, seed)
+    found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
+    smaller = min(len(np.unique(whose.codes[labels == y])) for y in (0, 1))
+    return area_interval(value, found, smaller, z, degrees_of(ranking.influence(), whose))

@@ -45,13 +45,16 @@ class FairnessConfig:
     """When a difference between groups is too large.
 
     Each limit is the largest absolute difference of a rate that is accepted, between a slice and
-    its complement, and between the two labels within a slice; 1 accepts everything.
+    its complement, and between the two labels within a slice; 1 accepts everything. The defaults
+    follow one rule: no group may be worse by more than the error that is accepted of all (1 -
+    min_accuracy, by default 0.10).
 
     Attributes:
       max_accuracy_gap: of the share of right answers.
       max_fpr_gap: of the share of negatives that are called positive.
       max_fnr_gap: of the share of positives that are called negative.
-      max_abstention_gap: of the share of "uncertain".
+      max_abstention_gap: of the share of "uncertain": of those who get no answer.
+      max_answered_error_gap: of the share of wrong answers among those given.
       on_failure: "unbless" lets the run end with a report, and publishes nothing; "stop" raises;
         "warn" only tells.
       max_identity_overlap: share of test identities that may also be in train. Partitions of
@@ -65,7 +68,8 @@ class FairnessConfig:
     max_accuracy_gap: float = 0.10
     max_fpr_gap: float = 0.10
     max_fnr_gap: float = 0.10
-    max_abstention_gap: float = 0.20
+    max_abstention_gap: float = 0.10
+    max_answered_error_gap: float = 0.10
     on_failure: Literal["unbless", "stop", "warn"] = "unbless"
     max_identity_overlap: float = 0.0
     max_image_overlap: float = 0.001
@@ -86,8 +90,9 @@ class FairnessConfig:
         return float(getattr(self, f"max_{rate}_gap"))
 
 
-RATES: Final = ("accuracy", "fpr", "fnr", "abstention")
-"""Rates whose gaps are judged. Positive is Label.positive: male, unless told otherwise."""
+RATES: Final = ("accuracy", "fpr", "fnr", "abstention", "answered_error")
+"""Rates whose gaps are judged: of forced labels, and of what the application tells its users (it
+abstains, or it answers). Positive is Label.positive: male, unless told otherwise."""
 
 
 class Kind(enum.StrEnum):
@@ -110,7 +115,11 @@ class EvaluationConfig:
         combination of their values is a slice.
       thresholds: on p_positive, at which confusion matrices are written; 0.5 is always among them.
       min_accuracy, min_auc: the least that overall accuracy and AUC on `test` must reach.
-      max_accuracy_drop, max_auc_drop: how much they may fall below the latest blessed model's.
+      thresholds_hold_for: what must reach them: the "estimate", or the "lower_bound" of its
+        interval, so that the model is that good with confidence.
+      max_accuracy_drop, max_auc_drop: how much they may fall below the latest blessed model's,
+        overall and in each slice. A drop blocks when its interval lies wholly beyond the limit,
+        and warns when the estimate does.
       min_slice_accuracy: blocks when a slice's accuracy is lower with confidence; 0 is off.
       min_slice_examples: a slice (or a rate's denominator within it) with fewer is reported and
         not gated. At 95 % accuracy an interval from 100 examples is some 9 points wide.
@@ -128,6 +137,7 @@ class EvaluationConfig:
     thresholds: tuple[float, ...] = (0.3, 0.5, 0.7)
     min_accuracy: float = 0.90
     min_auc: float = 0.95
+    thresholds_hold_for: Literal["estimate", "lower_bound"] = "estimate"
     max_accuracy_drop: float = 0.01
     max_auc_drop: float = 0.01
     min_slice_accuracy: float = 0.0

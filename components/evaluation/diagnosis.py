@@ -104,15 +104,15 @@ def against_chance(table: pd.DataFrame, config: EvaluationConfig) -> Finding | N
             f"The test split holds one label only ({len(label)} examples); nothing can be told.",
             {"n": len(label)},
         )
-    value = float(ranking.auc(np.ones((len(label), 1), np.float32))[0])
-    whose = people_of(table)
-    weights = bootstrap.Replicates(whose, config.bootstrap_replicates, config.seed)
-    found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
-    smaller = min(len(np.unique(whose.codes[label == y])) for y in (0, 1))
-    degrees = clusters.degrees_of(ranking.influence(), whose)
-    interval = bootstrap.area_interval(
-        value, found, smaller, float(critical(config.confidence)), degrees
+    interval = bootstrap.resampled_auc(
+        ranking,
+        label,
+        people_of(table),
+        config.bootstrap_replicates,
+        config.seed,
+        float(critical(config.confidence)),
     )
+    value = float(interval.value)
     low, high = float(interval.low), float(interval.high)
     numbers = {"auc": value, "low": low, "high": high, "n": len(label)}
     shown = f"AUC {value:.3f}, {low:.3f} to {high:.3f} on {len(label)} examples"

@@ -1,7 +1,8 @@
 """Gaps between groups, and floors of single slices, judged by their intervals.
 
 In: a table of predictions, slices, limits. Out: Gap and Floor objects with counts, interval, limit
-and status. Pure functions; components/fairness_gate.py is the node.
+and status. Pure functions; components/fairness_gate.py is the node. People are the unit of all
+intervals (clusters.py), and a status says what the joint interval beside it shows.
 
 Compared are a slice with its complement (all other examples), and the two labels within a slice.
 Each rate is a share of its own examples: a false positive rate is one of the negatives, so there
@@ -17,9 +18,9 @@ from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from components.evaluation import intervals, multiplicity
+from components.evaluation import clusters, multiplicity
+from components.evaluation.clusters import Event, Mask, people_of
 from components.evaluation.config import RATES, EvaluationConfig
 from components.evaluation.intervals import Floats, Interval, critical
 from components.evaluation.metrics import THRESHOLD
@@ -28,14 +29,12 @@ from data import contract
 
 Status = Literal["exceeds", "may_exceed", "not_excluded", "within", "too_few"]
 STATUSES: Final[dict[Status, str]] = {
-    "exceeds": "larger than the limit, with confidence: blocks",
-    "may_exceed": "the estimate is larger than the limit, but chance can explain it: a warning",
-    "not_excluded": "smaller than the limit; a larger gap is not excluded",
-    "within": "smaller than the limit, with confidence",
-    "too_few": "too few examples: reported, not judged",
+    "exceeds": "the joint interval lies beyond the limit: blocks",
+    "may_exceed": "the estimate is beyond the limit, but chance can explain it: a warning",
+    "not_excluded": "the estimate is within the limit, the joint interval crosses it",
+    "within": "the joint interval lies within the limit",
+    "too_few": "too few examples: listed, not judged",
 }
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class Gap:
         negatives within `a`'s slice).
       count_a, n_a: how many of how many; the same of `b`.
       value: rate of a - rate of b.
-      low, high: of the 95 % (confidence) interval of this gap alone (Newcombe 1998).
-      joint_low, joint_high: of the interval at the level at which Holm's procedure judged it; NaN
-        when it was not judged.
+      low, high: of the 95 % (confidence) interval of this gap alone; people are the unit.
+      joint_low, joint_high: of the interval at the level at which Holm's procedure judged it, which
+        `status` follows; NaN when it was not judged.
       p_value: Holm-adjusted, of "the gap is within the limit"; NaN when not judged.
     """
 
@@ -89,6 +88,8 @@ class Floor:
     value: float
     low: float
     high: float
+    joint_low: float
+    joint_high: float
     p_value: float
     status: Status
 
@@ -105,7 +106,14 @@ class _Pair:
     kind: Literal["complement", "labels"]
     a: str
     b: str
-    counts: tuple[int, int, int, int]  # count and n of a, count and n of b
+    of_a: Event
+    of_b: Event
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Count and n of a, count and n of b."""
+        (event, a), (_, b) = self.of_a, self.of_b
+        return (int((a & event).sum()), int(a.sum()), int((b & event).sum()), int(b.sum()))
 
 
 def find_gaps(
@@ -114,7 +122,7 @@ def find_gaps(
     config: EvaluationConfig,
     named: contract.Label | None = None,
 ) -> list[Gap]:
-    """Returns every gap, the worst first.
+    """Returns every gap, the worst first; those of too few examples last, the largest first.
 
     Args:
       table: predictions of one split.
@@ -123,18 +131,12 @@ def find_gaps(
       named: what the labels are called.
     """
     pairs = _pairs(table, slices, (named or contract.Label()).names)
-    counts = np.array([p.counts for p in pairs], np.int64).reshape(-1, 4)
+    found = clusters.differences([(p.of_a, p.of_b) for p in pairs], people_of(table))
     limits = np.array([config.fairness.limit(p.rate) for p in pairs], np.float64)
-    judged = np.minimum(counts[:, 1], counts[:, 3]) >= config.min_slice_examples
+    judged = np.minimum(found.a.trials, found.b.trials) >= config.min_slice_examples
 
-    def interval_at(chosen: NDArray[np.int64], z: Floats) -> Interval:
-        a, n, b, m = chosen.T
-        return intervals.difference(a, n, b, m, z)
-
-    alone = interval_at(counts, critical(config.confidence))
-    family = multiplicity.judge(
-        lambda z: interval_at(counts[judged], z), limits[judged], config.confidence
-    )
+    alone = found.interval(critical(config.confidence))
+    family = multiplicity.judge(found[judged].interval, limits[judged], config.confidence)
     joint_low, joint_high, p_value = (np.full(len(pairs), np.nan) for _ in range(3))
     joint_low[judged], joint_high[judged] = family.interval.low, family.interval.high
     p_value[judged] = family.adjusted
@@ -142,7 +144,8 @@ def find_gaps(
     exceeds[judged] = family.exceeds
     gaps = []
     for i, pair in enumerate(pairs):
-        status = _status(bool(judged[i]), bool(exceeds[i]), _at(alone, i), float(limits[i]))
+        limit, value = float(limits[i]), float(alone.value[i])
+        joint = (float(joint_low[i]), float(joint_high[i]))
         gaps.append(
             Gap(
                 pair.rate,
@@ -150,47 +153,55 @@ def find_gaps(
                 pair.a,
                 pair.b,
                 *pair.counts,
-                limit=float(limits[i]),
-                value=float(alone.value[i]),
+                limit=limit,
+                value=value,
                 low=float(alone.low[i]),
                 high=float(alone.high[i]),
-                joint_low=float(joint_low[i]),
-                joint_high=float(joint_high[i]),
+                joint_low=joint[0],
+                joint_high=joint[1],
                 p_value=float(p_value[i]),
-                status=status,
+                status=status_of(
+                    judged=bool(judged[i]),
+                    exceeds=bool(exceeds[i]),
+                    beyond=abs(value) > limit,
+                    inside=max(joint[1], -joint[0]) <= limit,
+                ),
             )
         )
     rank = list(STATUSES)
     return sorted(gaps, key=lambda g: (rank.index(g.status), g.limit - abs(g.value)))
 
 
-def _at(interval: Interval, i: int) -> tuple[float, float, float]:
-    return float(interval.value[i]), float(interval.low[i]), float(interval.high[i])
+def status_of(*, judged: bool, exceeds: bool, beyond: bool, inside: bool) -> Status:
+    """Returns the status.
 
-
-def _status(
-    judged: bool, exceeds: bool, interval: tuple[float, float, float], limit: float
-) -> Status:
-    value, low, high = interval
+    Args:
+      judged: whether there were enough examples.
+      exceeds: whether the joint interval lies wholly beyond the limit.
+      beyond: whether the estimate does.
+      inside: whether the joint interval lies wholly within it.
+    """
     if not judged:
         return "too_few"
     if exceeds:
         return "exceeds"
-    if abs(value) > limit:
+    if beyond:
         return "may_exceed"
-    return "not_excluded" if max(high, -low) > limit else "within"
+    return "within" if inside else "not_excluded"
 
 
 def _pairs(table: pd.DataFrame, slices: Sequence[Slice], names: tuple[str, str]) -> list[_Pair]:
     """Returns every comparison once: Young=1 with the others is Young=0 with the others."""
     label = table[contract.LABEL].to_numpy() == 1
     called = table[contract.P_POSITIVE].to_numpy() >= THRESHOLD
-    # rate -> (which examples count, which of them are the event)
-    rates: dict[str, tuple[Mask, Mask]] = {
-        "accuracy": (np.ones_like(label), called == label),
-        "fpr": (~label, called),
-        "fnr": (label, ~called),
-        "abstention": (np.ones_like(label), table[contract.UNCERTAIN].to_numpy(np.bool_)),
+    uncertain = table[contract.UNCERTAIN].to_numpy(np.bool_)
+    # rate -> (which of them are the event, which examples count)
+    rates: dict[str, Event] = {
+        "accuracy": (called == label, np.ones_like(label)),
+        "fpr": (called, ~label),
+        "fnr": (~called, label),
+        "abstention": (uncertain, np.ones_like(label)),
+        "answered_error": (called != label, ~uncertain),
     }
     pairs: list[_Pair] = []
     seen: set[tuple[str, frozenset[bytes]]] = set()
@@ -198,14 +209,13 @@ def _pairs(table: pd.DataFrame, slices: Sequence[Slice], names: tuple[str, str])
     def add(
         rate: str, kind: Literal["complement", "labels"], a: Mask, b: Mask, a_name: str, b_name: str
     ) -> None:
-        domain, event = rates[rate]
+        event, domain = rates[rate]
         a, b = a & domain, b & domain
         key = (rate, frozenset((a.tobytes(), b.tobytes())))
         if not a.any() or not b.any() or key in seen:
             return
         seen.add(key)
-        counts = (int((a & event).sum()), int(a.sum()), int((b & event).sum()), int(b.sum()))
-        pairs.append(_Pair(rate, kind, a_name, b_name, counts))
+        pairs.append(_Pair(rate, kind, a_name, b_name, (event, a), (event, b)))
 
     # The plainest first, the highest value first: a gap is told of those who have the attribute.
     ordered = sorted(slices, key=lambda s: [str(v) for _, v in s.key], reverse=True)
@@ -213,7 +223,7 @@ def _pairs(table: pd.DataFrame, slices: Sequence[Slice], names: tuple[str, str])
         if each.key:
             for rate in RATES:
                 add(rate, "complement", each.rows, ~each.rows, each.name, "all others")
-        for rate in ("accuracy", "abstention"):
+        for rate in ("accuracy", "abstention", "answered_error"):
             yes, no = each.rows & label, each.rows & ~label
             where = f" ({each.name})" if each.key else ""
             add(rate, "labels", yes, no, f"{names[1]}{where}", f"{names[0]}{where}")
@@ -234,41 +244,41 @@ def find_floors(
     if not least:
         return []
     right = (table[contract.P_POSITIVE] >= THRESHOLD).to_numpy() == (table[contract.LABEL] == 1)
-    n = np.array([int(s.rows.sum()) for s in slices])
-    correct = np.array([int((s.rows & right).sum()) for s in slices])
-    judged = n >= config.min_slice_examples
+    found = clusters.rates([(right, s.rows) for s in slices], people_of(table))
+    judged = found.trials >= config.min_slice_examples
 
     def below(z: Floats) -> Interval:
-        found = intervals.wilson(correct[judged], n[judged], z)
+        at = found[judged].interval(z)
         # One-sided: being better than the floor is no fault.
-        return Interval(least - found.value, least - found.high, np.full(judged.sum(), np.inf))
+        return Interval(least - at.value, least - at.high, np.full(judged.sum(), np.inf))
 
     family = multiplicity.judge(below, np.zeros(judged.sum()), config.confidence)
-    alone = intervals.wilson(correct, n, critical(config.confidence))
-    p_value, exceeds = np.full(len(n), np.nan), np.zeros(len(n), np.bool_)
+    joint = found[judged].interval(family.z)
+    alone = found.interval(critical(config.confidence))
+    joint_low, joint_high, p_value = (np.full(len(slices), np.nan) for _ in range(3))
+    joint_low[judged], joint_high[judged] = joint.low, joint.high
+    exceeds = np.zeros(len(slices), np.bool_)
     p_value[judged], exceeds[judged] = family.adjusted, family.exceeds
-    floors = []
-    for i, each in enumerate(slices):
-        value, low, high = _at(alone, i)
-        status: Status = "within" if low >= least else "not_excluded"
-        if not judged[i]:
-            status = "too_few"
-        elif exceeds[i]:
-            status = "exceeds"
-        elif value < least:
-            status = "may_exceed"
-        floors.append(
-            Floor(
-                each.name,
-                int(correct[i]),
-                int(n[i]),
-                least,
-                value,
-                low,
-                high,
-                float(p_value[i]),
-                status,
-            )
+    floors = [
+        Floor(
+            each.name,
+            round(float(alone.value[i] * found.trials[i])),
+            int(found.trials[i]),
+            least,
+            float(alone.value[i]),
+            float(alone.low[i]),
+            float(alone.high[i]),
+            float(joint_low[i]),
+            float(joint_high[i]),
+            float(p_value[i]),
+            status_of(
+                judged=bool(judged[i]),
+                exceeds=bool(exceeds[i]),
+                beyond=bool(alone.value[i] < least),
+                inside=bool(joint_low[i] >= least),
+            ),
         )
+        for i, each in enumerate(slices)
+    ]
     rank = list(STATUSES)
     return sorted(floors, key=lambda f: (rank.index(f.status), f.value))

@@ -70,7 +70,7 @@ class Against:
 
     Attributes:
       accuracy: difference, paired interval (`clusters.Pairs`).
-      auc: difference, paired bootstrap; None where one label is missing.
+      auc: difference (`bootstrap.area_difference`); None where one label is missing.
       p_value: McNemar's test that both err equally often; see `clusters.mcnemar`.
       only_candidate, only_baseline: examples that only one of them got right.
     """
@@ -163,16 +163,13 @@ def measure(
         rows = np.flatnonzero(each.rows)
         theirs = whose.of(rows)
         old = baseline[rows] if baseline is not None else None
-        resampled, auc_change = _resampled(
-            p_positive[rows], old, label[rows], weights, rows, theirs, confidence, z
-        )
         metrics = {
             **_rates(p_positive[rows], label[rows], uncertain[rows], theirs, z),
-            **resampled,
+            **_resampled(p_positive[rows], label[rows], weights, rows, theirs, confidence, z),
         }
         against = None
         if old is not None:
-            against = _against(p_positive[rows], old, label[rows], theirs, auc_change, z)
+            against = _against(p_positive[rows], old, label[rows], theirs, z)
         notes = []
         if len(rows) < min_examples:
             notes.append(f"too few examples to be gated ({len(rows)} of {min_examples})")
@@ -226,27 +223,22 @@ def _rates(
 
 def _resampled(
     p_positive: NDArray[np.float64],
-    baseline: NDArray[np.float64] | None,
     label: NDArray[np.int8],
     weights: bootstrap.Replicates,
     rows: NDArray[np.int64],
     whose: People,
     confidence: float,
     z: float,
-) -> tuple[dict[str, Measured], Measured | None]:
-    """Metrics that need the scores' order or bins, and the difference in AUC to the baseline."""
+) -> dict[str, Measured]:
+    """Metrics that need the scores' order or bins; bootstrap intervals."""
     n = len(label)
     one = np.ones((n, 1), np.float32)
     ranking = bootstrap.Ranking(p_positive, label)
-    old = bootstrap.Ranking(baseline, label) if baseline is not None else None
     errors, areas = np.empty(weights.count), np.full((3, weights.count), np.nan)
-    worse = np.full(weights.count, np.nan)
     for block, w in weights.blocks(rows if n < weights.examples else None):
         errors[block] = bootstrap.calibration_error(p_positive, label, w)
         if ranking.defined:
             areas[:, block] = ranking.curves(w)
-            if old is not None:
-                worse[block] = areas[0, block] - old.auc(w)
     value = float(bootstrap.calibration_error(p_positive, label, one)[0])
     few = np.inf if whose.count == n else max(whose.count - 1, 1)
     error = bootstrap.percentile(value, errors, confidence, degrees=few, remove_bias=True)
@@ -256,10 +248,9 @@ def _resampled(
         )
     }
     if not ranking.defined:
-        return result, None
+        return result
     positives, negatives = (len(np.unique(whose.codes[label == y])) for y in (1, 0))
-    influence = ranking.influence()
-    degrees = clusters.degrees_of(influence, whose)
+    degrees = clusters.degrees_of(ranking.influence(), whose)
     points = [float(point[0]) for point in ranking.curves(one)]
     for name, point, found, independent in zip(
         ("auc", "average_precision_positive", "average_precision_negative"),
@@ -270,12 +261,7 @@ def _resampled(
     ):
         interval = bootstrap.area_interval(point, found, independent, z, degrees)
         result[name] = _measured(interval, n)
-    if old is None:
-        return result, None
-    change = points[0] - float(old.auc(one)[0])
-    degrees = clusters.degrees_of(influence - old.influence(), whose)
-    against = bootstrap.percentile(change, worse, confidence, degrees=degrees)
-    return result, _measured(against, n)
+    return result
 
 
 def _against(
@@ -283,12 +269,15 @@ def _against(
     baseline: NDArray[np.float64],
     label: NDArray[np.int8],
     whose: People,
-    auc: Measured | None,
     z: float,
 ) -> Against:
     right = (p_positive >= THRESHOLD) == (label == 1)
     baseline_right = (baseline >= THRESHOLD) == (label == 1)
     every = np.ones(len(label), np.bool_)
+    new, old = bootstrap.Ranking(p_positive, label), bootstrap.Ranking(baseline, label)
+    auc = None
+    if new.defined:
+        auc = _measured(bootstrap.area_difference(new, old, whose).interval(z), len(label))
     accuracy = clusters.pairs([(right, baseline_right, every)], whose)[0].interval(z)
     return Against(
         _measured(accuracy, len(label)),

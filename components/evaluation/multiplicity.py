@@ -34,12 +34,14 @@ class Judged:
       adjusted: Holm's adjusted p-values.
       exceeds: whether the limit is exceeded, all comparisons considered.
       interval: at the level at which the procedure looked at each; its bounds and `exceeds` agree.
+      z: critical values of that level.
     """
 
     p_value: Floats
     adjusted: Floats
     exceeds: NDArray[np.bool_]
     interval: Interval
+    z: Floats
 
 
 def judge(interval_at: Callable[[Floats], Interval], limits: Floats, confidence: float) -> Judged:
@@ -74,7 +76,7 @@ def judge(interval_at: Callable[[Floats], Interval], limits: Floats, confidence:
     step = np.empty(m, np.int64)
     step[order] = np.minimum(np.arange(m), rejected)
     z = critical(1 - alpha / (m - step)) if m else np.zeros(0)
-    return Judged(p_value, adjusted, exceeds, interval_at(z))
+    return Judged(p_value, adjusted, exceeds, interval_at(z), z)
 
 
 def holm(p_values: Floats) -> Floats:

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from components.evaluation.clusters import people_of, rate
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.intervals import critical, wilson
+from components.evaluation.intervals import critical
 from components.evaluation.metrics import (
     Confusion,
     Measured,
@@ -28,6 +29,8 @@ from components.evaluation.metrics import (
     measure,
 )
 from components.evaluation.slices import Slice, find_slices
+from components.evaluation.state import State, state
+from components.evaluation_report.slider import slider
 from components.example_gen.artifacts import MANIFEST_JSON, read_label
 from components.predictions import table
 from components.predictions.table import (
@@ -39,7 +42,6 @@ from components.predictions.table import (
 from data import contract
 
 SCHEMA_VERSION: Final = 1
-SLIDER_BINS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,11 @@ class Content:
     created: str
 
     @property
+    def state(self) -> State:
+        """What the model's judgement came to."""
+        return state(self.sources.blessed, (self.verdict or {}).get("outcome"))
+
+    @property
     def uncertain_below(self) -> float | None:
         """Half the width of the band in which the model abstains."""
         return self.calibration["calibration"]["uncertain_below"] if self.calibration else None
@@ -186,7 +193,7 @@ def gather(sources: Sources, config: EvaluationConfig) -> Content:
         parity=_read_json(sources.parity, "parity.json"),
         attribute_rates=_attribute_rates(sources, rows),
         statistics=_statistics(sources.statistics),
-        slider=slider(rows, slices),
+        slider=slider(rows, slices, config.confidence),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -223,7 +230,7 @@ def _served(rows: pd.DataFrame, config: EvaluationConfig) -> Served:
             contract.UNCERTAIN: here[DETECTOR_UNCERTAIN].astype(bool),
         }
     )
-    share = wilson(len(here), len(rows), critical(config.confidence))
+    share = rate(rows[DETECTOR_P_POSITIVE].notna(), people_of(rows), z=critical(config.confidence))
     found = Measured(float(share.value), float(share.low), float(share.high), len(rows))
     if here.empty:
         return Served(found, (), ())
@@ -255,6 +262,7 @@ def metrics_json(content: Content) -> str:
             "name": one.name,
             "key": [list(pair) for pair in one.key],
             "n": one.n,
+            "people": one.people,
             "metrics": {name: dataclasses.asdict(m) for name, m in one.metrics.items()},
             "against_baseline": one.against_baseline and dataclasses.asdict(one.against_baseline),
             "notes": one.notes,
@@ -269,6 +277,8 @@ def metrics_json(content: Content) -> str:
         "labels": list(content.label.names),
         "confidence": content.config.confidence,
         "blessed": content.sources.blessed,
+        "state": dataclasses.asdict(content.state),
+        "unit": "images" if content.overall.people is None else "people",
         "reasons": [*content.sources.evaluator_failures, *verdict.get("reasons", [])],
         "thresholds": thresholds(content.config),
         "overall": measured(content.overall),
@@ -286,6 +296,7 @@ def metrics_json(content: Content) -> str:
             "outcome": verdict.get("outcome"),
             "comparisons": verdict.get("comparisons"),
             "exceeding": [g for g in verdict.get("gaps", []) if g["status"] == "exceeds"],
+            "too_few": [g for g in verdict.get("gaps", []) if g["status"] == "too_few"],
         },
     }
     return json.dumps(figures, indent=2, sort_keys=True, allow_nan=False) + "\n"
@@ -305,30 +316,7 @@ def thresholds(config: EvaluationConfig) -> dict[str, float]:
         "max_fpr_gap": fairness.max_fpr_gap,
         "max_fnr_gap": fairness.max_fnr_gap,
         "max_abstention_gap": fairness.max_abstention_gap,
-    }
-
-
-def slider(rows: pd.DataFrame, slices: Sequence[Slice]) -> dict[str, Any]:
-    """Returns what the page needs to move a threshold: counts by score, label and slice.
-
-    `counts[slice][label]` has one count for each bin of p_positive, [k/200, (k+1)/200).
-    """
-    p_positive = rows[contract.P_POSITIVE].to_numpy(np.float64)
-    label = rows[contract.LABEL].to_numpy()
-    # As the threshold compares: the first bin whose lower edge is above p_positive, minus one.
-    edges = np.arange(SLIDER_BINS + 1) / SLIDER_BINS
-    bins = np.clip(np.searchsorted(edges, p_positive, "right") - 1, 0, SLIDER_BINS - 1)
-    chosen = [s for s in slices if len(s.key) < 2]
-    return {
-        "bins": SLIDER_BINS,
-        "names": [s.name for s in chosen],
-        "counts": [
-            [
-                np.bincount(bins[s.rows & (label == value)], minlength=SLIDER_BINS).tolist()
-                for value in (0, 1)
-            ]
-            for s in chosen
-        ],
+        "max_answered_error_gap": fairness.max_answered_error_gap,
     }
 
 

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from components.evaluation.intervals import critical
 from components.evaluation.metrics import titles
 from components.evaluation_report import artifacts, curves, facets_view, gallery, tfma_view
 from components.evaluation_report.content import Content, metrics_json, thresholds
@@ -92,7 +91,7 @@ def report(content: Content, views: Collection[str] = ()) -> str:
         counts={one.name: one.n for one in (content.overall, *content.slices)},
         blocking=_reasons(content, blocking=True),
         warnings=_reasons(content, blocking=False),
-        slider={**content.slider, "z": float(critical(content.config.confidence))},
+        slider=content.slider,
     )
 
 
@@ -133,7 +132,9 @@ def _reasons(content: Content, *, blocking: bool) -> list[str]:
     if verdict is None:
         return []
     blocks = sum(f["blocks"] for f in verdict["findings"])
-    blocks += sum(each["status"] == "exceeds" for each in (*verdict["gaps"], *verdict["floors"]))
+    lists = ("thresholds", "changes", "gaps", "floors")
+    # A verdict of an earlier version lacks the first two.
+    blocks += sum(e["status"] == "exceeds" for name in lists for e in verdict.get(name, ()))
     reasons: list[str] = verdict["reasons"]
     return reasons[:blocks] if blocking else reasons[blocks:]
 

@@ -212,7 +212,9 @@ def write_shard(path: str) -> None:
     bad: list[tuple[str, str]] = []
     converted: list[str] = []
     written, problem = 0, ""
-    unfinished = f"{task.output}.{uuid.uuid4().hex}.unfinished"
+    # Not beside its place: readers read `Split-*/*`, and a worker that dies leaves its file. The
+    # folder of the reports is removed before the examples count.
+    unfinished = f"{task.report}.{uuid.uuid4().hex}.unfinished"
     fileio.makedirs(task.output.rsplit("/", 1)[0])
     try:
         with tf.io.TFRecordWriter(unfinished) as writer:

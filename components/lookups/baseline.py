@@ -15,7 +15,8 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact, standard_artifacts
 
 from components.approval import APPROVE, REJECT, ReviewDecision
-from components.fairness_gate import BLOCKED, JUDGE, JUDGE_PROPERTY, OUTCOME_PROPERTY
+from components.evaluation.state import BLOCKED
+from components.fairness_gate import JUDGE, JUDGE_PROPERTY, OUTCOME_PROPERTY
 from components.lookups.files import present
 
 # Written by TFX's Evaluator onto the ModelBlessing (tfx.components.evaluator.constants).

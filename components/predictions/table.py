@@ -133,6 +133,13 @@ def load(folder: str | Path) -> Predictions:
             f"{folder}: the predictions cannot be read: {error}.",
             "Run the pipeline again; model-scorer writes them.",
         ) from error
+    bad = table[contract.P_POSITIVE].isna()
+    if bad.any():
+        raise DataError(
+            f"{folder / PREDICTIONS}: p_positive is not a number for {int(bad.sum())} of {len(bad)}"
+            f" images, e.g. {table.loc[bad, contract.IMAGE_ID].iloc[0]}; expected 0 to 1.",
+            "The model's weights are not finite. Train again with a lower learning rate.",
+        )
     return Predictions(add_groups(add_bands(table)), scoring)
 
 

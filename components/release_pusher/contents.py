@@ -131,6 +131,8 @@ def describe(
         signatures={n: Signature.model_validate(s) for n, s in exported["signatures"].items()},
         calibration=metrics.read_calibration(sources.model_run) if sources.model_run else None,
         metrics=metrics.read_report(sources.report) or metrics.read_metrics(sources.evaluation),
+        state=metrics.read_text(sources.report, "state", "name"),
+        unit=metrics.read_text(sources.report, "unit"),
         thresholds=metrics.read_thresholds(sources.report),
         statistics=metrics.read_statistics(sources.statistics) if sources.statistics else {},
         sample=provenance.sample(sources.manifest),

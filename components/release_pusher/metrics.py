@@ -45,6 +45,14 @@ def read_thresholds(report: Path | None) -> dict[str, float]:
     return dict(content["thresholds"]) if content else {}
 
 
+def read_text(report: Path | None, *keys: str) -> str:
+    """Returns a text of the evaluation report, by its place; "" where there is no report."""
+    found: Any = _report_json(report)
+    for key in keys:
+        found = found[key] if found else ""
+    return str(found or "")
+
+
 def _report_json(report: Path | None) -> dict[str, Any] | None:
     if report is None or not (report / METRICS).is_file():
         return None

@@ -192,9 +192,11 @@ def remove_dead_staging(model_dir: Path) -> None:
         lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"))
         try:
             with lock.acquire(timeout=0):
-                logger.warning("An earlier push was killed; removing %s.", folder)
-                shutil.rmtree(folder)
-        except filelock.Timeout:
+                # The push that worked here may have ended since: then its release stands.
+                if folder.is_dir():
+                    logger.warning("An earlier push was killed; removing %s.", folder)
+                    shutil.rmtree(folder, ignore_errors=True)
+        except (filelock.Timeout, FileNotFoundError):
             continue
         folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
 

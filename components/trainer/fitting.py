@@ -20,6 +20,7 @@ from components.trainer.batches import Source, plain_batches, training_batches
 from components.trainer.calibration import Floats, nll
 from components.trainer.config import TrainerConfig
 from components.trainer.training_state import EpochRow, TrainingState, assign, values
+from data.errors import GateError
 
 logger = logging.getLogger("genq.trainer")
 
@@ -43,6 +44,9 @@ def fit_phase(
 
     `freeze` has set which layers train. `state` is changed in place, written to `state_file` and
     handed to `watch` after every epoch.
+
+    Raises:
+      GateError: if a loss is not finite; `state_file` keeps the last good epoch.
     """
     epochs = config.epochs(phase)
     if state.phase != phase:
@@ -63,7 +67,7 @@ def fit_phase(
             assign(model.variables, state.variables)
             assign(model.optimizer.variables, state.optimizer)
     validation = Validation(model, val, config.batch_size)
-    keep = Keep(state, state_file, watch, validation, config.early_stopping_epochs, epochs)
+    keep = Keep(state, state_file, watch, validation, config, epochs)
     if not keep.over:
         model.fit(
             batches,
@@ -139,6 +143,8 @@ class Validation:
         }
 
 
+LOOKED_AT_STEPS: Final = 50
+"""The loss is looked at every so many steps: each look waits for the device."""
 SIGN_OF_LIFE_S: Final = 30
 """An epoch that takes longer says how far it is."""
 
@@ -152,13 +158,14 @@ class Keep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no ty
         file: Path,
         watch: Callable[[TrainingState], None],
         validation: Validation,
-        patience: int,
+        config: TrainerConfig,
         epochs: int,
     ) -> None:
         super().__init__()
         self._state, self._file, self._watch = state, file, watch
         self._validation = validation
-        self._patience, self._epochs = patience, epochs
+        self._config = config
+        self._patience, self._epochs = config.early_stopping_epochs, epochs
         self._started_s = self._said_s = 0.0
 
     @property
@@ -174,6 +181,9 @@ class Keep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no ty
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """In a long epoch says now and then where it is."""
+        if batch % LOOKED_AT_STEPS == 0:
+            # The loss of an epoch is a mean: once it is not finite, it stays so.
+            self._require_finite({"loss": float((logs or {}).get("loss", 0.0))}, batch + 1)
         if time.monotonic() - self._said_s > SIGN_OF_LIFE_S:
             self._said_s = time.monotonic()
             steps = self.params.get("steps") or 0
@@ -182,11 +192,31 @@ class Keep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no ty
                 *(self._state.phase, self._state.epochs_done + 1, self._epochs, batch + 1, steps),
             )
 
+    def _require_finite(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Raises GateError if a figure is not finite; the state on disk stays that of before."""
+        bad = {name: value for name, value in metrics.items() if not np.isfinite(value)}
+        if not bad:
+            return
+        state, config = self._state, self._config
+        where = f" at step {step}" if step else ""
+        good = f"epoch {state.epochs_done}" if state.epochs_done else "none"
+        raise GateError(
+            f"Training diverged in {state.phase} epoch {state.epochs_done + 1} of {self._epochs}"
+            f"{where}: {', '.join(f'{name} is {value}' for name, value in bad.items())}; expected "
+            f"finite numbers. Last good epoch of this phase: {good}.",
+            f"Lower trainer.{state.phase}_learning_rate (now {config.learning_rate(state.phase):g})"
+            f", raise trainer.warmup_fraction (now {config.warmup_fraction:g}), or, in mixed "
+            "precision, set trainer.precision=float32. If it is the first step, look at the images "
+            "with `genq data inspect`.",
+        )
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Brings the state up to date, writes it, says a line, and stops if it is time."""
         state = self._state
         metrics = {name: float((logs or {})[name]) for name in ("accuracy", "loss")}
+        self._require_finite(metrics)
         metrics |= self._validation.metrics()
+        self._require_finite(metrics)
         rate = float(self.model.optimizer.learning_rate)
         state.history.append(EpochRow(state.phase, epoch + 1, **metrics, learning_rate=rate))
         state.epochs_done = epoch + 1

@@ -260,11 +260,18 @@ class Training:
         """Trains all phases, from where `state` left off; calls `on_epoch` after each."""
         board = figures.TensorBoardLogs(run_dir)
 
-        def watch(state: TrainingState) -> None:
+        def show(state: TrainingState) -> None:
             figures.write_history(state.history, run_dir)
             figures.write_figure(state.history, run_dir)
             board.write(state.history)
+
+        def watch(state: TrainingState) -> None:
+            show(state)
             on_epoch()
+
+        # An attempt after the last epoch trains nothing, and its folder is a new one.
+        if state.history:
+            show(state)
 
         phases = self._config.phases
         # A later phase's state holds what the earlier ones left.

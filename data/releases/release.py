@@ -142,6 +142,9 @@ class Release(_Model):
       label_attribute: the attribute of CelebA that was learnt.
       labels: names of its values 0 and 1.
       synthetic: whether it was learnt from genq's drawn faces only.
+      state: what the judgement of the model came to: "blessed", "warned" or "let_through" (not
+        sound, and a setting let it through); "" where an earlier version published it.
+      unit: what the intervals of `metrics` take as independent: "people" or "images"; or "".
       thresholds: what the evaluation demanded, by name, as far as it is known.
       statistics: "brightness", "sharpness" of the training images; empty where not measured.
       data_fingerprint: SHA-256 over the hashes of the data set's annotation files.
@@ -164,6 +167,8 @@ class Release(_Model):
     signatures: dict[str, Signature] = {}
     calibration: Calibration | None = None
     metrics: Metrics = Metrics()
+    state: str = ""
+    unit: str = ""
     thresholds: dict[str, float] = {}
     statistics: dict[str, Statistic] = {}
     sample: Sample | None = None

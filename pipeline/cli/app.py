@@ -144,7 +144,9 @@ def run(
     with quiet(log_file, verbose=verbose) as console:
         from pipeline.cli.run import run_and_show
 
-        run_and_show(settings, console, log_file, rerun=rerun or (), cache=not no_cache)
+        exit_code = run_and_show(settings, console, log_file, rerun=rerun or (), cache=not no_cache)
+    if exit_code:
+        raise typer.Exit(exit_code)
 
 
 # In the order in which a person comes to need them: run, look, serve.

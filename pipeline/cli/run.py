@@ -9,7 +9,6 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 
 SHOWN_SLICES: Final = 12
 """Rows of the closing table, overall included; the report has all."""
+SHOWN_REASONS: Final = 20
+STYLES: Final = {"green": "green", "amber": "yellow", "red": "red", "grey": "dim"}
+"""A State's colour -> Rich's."""
 
 
 def run_and_show(
@@ -38,8 +40,8 @@ def run_and_show(
     *,
     rerun: Sequence[str] = (),
     cache: bool = True,
-) -> None:
-    """Runs the pipeline of `config`.
+) -> int:
+    """Runs the pipeline of `config`; returns the exit code that its model deserves.
 
     Args:
       config: what it does.
@@ -83,6 +85,7 @@ def run_and_show(
     summary = summarize(pipeline.metadata_connection_config, run_id)
     show(summary, config, console)
     _line(console, f"Finished in {time.monotonic() - started_s:.0f} s.", style="dim")
+    return summary.state.exit_code
 
 
 def check_programs(config: PipelineConfig) -> None:
@@ -126,8 +129,7 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
     judged = [s for s in others if s.count >= enough]
     for s in (overall, *judged[: SHOWN_SLICES - 1]):
         interval = f"{s.low:.3f} to {s.high:.3f}"
-        name = as_configured(s.name, config.evaluation.slices)
-        table.add_row(name, str(s.count), f"{s.accuracy:.3f}", interval)
+        table.add_row(s.name, str(s.count), f"{s.accuracy:.3f}", interval)
     console.print(table)
     hidden, few = len(judged[SHOWN_SLICES - 1 :]), len(others) - len(judged)
     if hidden or few:
@@ -138,12 +140,12 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
         )
     against = f", compared with {summary.baseline}" if summary.baseline else ", no earlier model"
     _line(console, f"AUC {summary.auc:.3f}{against}.")
-    if summary.blessed:
-        _line(console, "Blessed: every threshold was reached.", style="bold green")
-    else:
-        _line(console, "Not blessed, so nothing was published:", style="bold red")
-        for failure in summary.failures:
-            _line(console, f"  {failure}")
+    state = summary.state
+    _line(console, state.sentence, style=f"bold {STYLES[state.colour]}")
+    for failure in summary.failures[:SHOWN_REASONS]:
+        _line(console, f"  {failure}")
+    if len(summary.failures) > SHOWN_REASONS:
+        _line(console, f"  and {len(summary.failures) - SHOWN_REASONS} more, in the report")
     _line(console, f"Report:     {_short(summary.report)}", style="bold")
     _line(console, f"Evaluation: {_short(summary.evaluation)}")
     if summary.release:
@@ -162,18 +164,6 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
             f"  {genq} serve {serving}   the same as an API and a page (`make web` builds it)",
         )
     _line(console, f"  {genq} run --help   your own data, other settings")
-
-
-def as_configured(name: str, slices: Sequence[Sequence[str]]) -> str:
-    """Returns a slice's name with its features in the configuration's order; TFMA sorts them."""
-    from components.predictions.table import slice_columns
-
-    parts = {part.partition("=")[0]: part for part in name.split(", ")}
-    for keys in slices:
-        columns = slice_columns(keys)
-        if set(columns) == set(parts):
-            return ", ".join(parts[column] for column in columns)
-    return name
 
 
 def _short(place: Path | str) -> str:

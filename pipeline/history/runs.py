@@ -16,6 +16,7 @@ from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.approval import APPROVE, REJECT, ReviewDecision
+from components.evaluation.state import State, state
 from components.evaluation_report.artifacts import METRICS, REPORT
 from data.errors import ConfigError, DataError, ReleaseError
 from data.releases import release
@@ -56,6 +57,11 @@ class Run:
         """The page that the run wrote."""
         return Path(self.outputs[REPORT_NODE, "report"].uri) / REPORT
 
+    @property
+    def state(self) -> State:
+        """What the judgement of its model came to."""
+        return state(self.blessed, self.metrics["fairness"]["outcome"])
+
     def summary(self) -> dict[str, Any]:
         """Returns a row of the history, as the report's templates show it."""
         decision = self.decision
@@ -64,6 +70,7 @@ class Run:
             "metrics": self.metrics["overall"]["metrics"],
             "n": self.metrics["overall"]["n"],
             "blessed": self.blessed,
+            "state": self.state,
             "release": self.release,
             "live": self.live,
             "decision": f"{decision['decision']} ({decision['reviewer']})" if decision else None,

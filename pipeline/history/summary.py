@@ -5,22 +5,20 @@ evaluation and release are.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tensorflow_model_analysis as tfma
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from scipy.stats import binomtest
 from tfx.components.evaluator import constants as evaluator_constants
 
-from components.evaluation.slices import OVERALL, slice_name
+from components.evaluation.state import State, state
 from components.evaluation.tfma_results import validation_failures
-from components.evaluation_report.artifacts import REPORT
+from components.evaluation_report.artifacts import METRICS, REPORT
 from components.example_gen.artifacts import DEAD_LETTER, MANIFEST_JSON, PARTIAL
 from components.fairness_gate import VERDICT
-from pipeline.eval_config import CANDIDATE
 
 PIPELINE_RUN = "pipeline_run"
 
@@ -31,7 +29,7 @@ class SliceResult:
 
     Attributes:
       name: e.g. "Young=1, Male=0"; "overall" for all examples.
-      low, high: 95 % Wilson interval (Wilson 1927) of the accuracy.
+      low, high: interval of the accuracy, people as the unit where they are known.
     """
 
     name: str
@@ -52,7 +50,8 @@ class Summary:
 
     Attributes:
       data: one line on the data set and the sample drawn from it.
-      failures: one line for each threshold that was missed; empty when blessed.
+      state: what the judgement of the model came to.
+      failures: one line for each reason; empty when blessed without warnings.
       baseline: version-like name of the model it was compared with, or None.
       evaluation: folder of TFMA's results.
       report: the page for a reviewer.
@@ -62,7 +61,7 @@ class Summary:
     data: str
     slices: tuple[SliceResult, ...]
     auc: float
-    blessed: bool
+    state: State
     failures: tuple[str, ...]
     baseline: str | None
     evaluation: Path
@@ -80,18 +79,19 @@ def summarize(connection: mlmd.ConnectionConfig, run_id: str) -> Summary:
     verdict = json.loads((Path(outputs["fairness-gate", "verdict"].uri) / VERDICT).read_text())
     blessed = _custom(blessing, evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY) == 1
     baseline_id = _custom(blessing, evaluator_constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY)
-    slices, auc = read_slices(evaluation)
+    report = Path(outputs["evaluation-report", "report"].uri)
+    slices, auc = read_slices(json.loads((report / METRICS).read_text()))
     pushed = outputs.get(("release-pusher", "pushed_release"))
     release = _custom(pushed, "release_dir") if pushed is not None else None
     return Summary(
         data=describe_data(Path(outputs["example-gen", "manifest"].uri)),
         slices=slices,
         auc=auc,
-        blessed=blessed,
-        failures=() if blessed else (*validation_failures(evaluation), *verdict["reasons"]),
+        state=state(blessed, verdict["outcome"]),
+        failures=(*validation_failures(evaluation), *verdict["reasons"]),
         baseline=f"model {baseline_id}" if baseline_id else None,
         evaluation=evaluation,
-        report=Path(outputs["evaluation-report", "report"].uri) / REPORT,
+        report=report / REPORT,
         release=Path(str(release)) if release else None,
     )
 
@@ -135,27 +135,18 @@ def _custom(artifact: mlmd.Artifact, key: str) -> int | str | None:
     return getattr(value, kind) if kind else None
 
 
-def read_slices(evaluation: Path) -> tuple[tuple[SliceResult, ...], float]:
-    """Returns the slices of an evaluation, overall first and then worst first, and overall AUC."""
-    # TFMA stores a model's results under its name, or under no name when there was no baseline.
-    result = tfma.load_eval_result(str(evaluation), model_name=CANDIDATE)
-    if not result.slicing_metrics:
-        result = tfma.load_eval_result(str(evaluation))
-    slices, auc = [], float("nan")
-    for key, metrics in result.slicing_metrics:
-        values = metrics[""][""]
-        count = round(_number(values["example_count"]))
-        correct = round(_number(values["binary_accuracy"]) * count)
-        interval = binomtest(correct, count).proportion_ci(method="wilson")
-        slices.append(
-            SliceResult(slice_name(key), count, correct, float(interval.low), float(interval.high))
+def read_slices(metrics: Mapping[str, Any]) -> tuple[tuple[SliceResult, ...], float]:
+    """Returns overall accuracy and then the slices', worst first; and overall AUC.
+
+    Args:
+      metrics: the content of the report's metrics.json.
+    """
+    found = []
+    for each in (metrics["overall"], *metrics["slices"]):
+        accuracy = each["metrics"]["accuracy"]
+        correct = round(accuracy["value"] * each["n"])
+        found.append(
+            SliceResult(each["name"], each["n"], correct, accuracy["low"], accuracy["high"])
         )
-        if not key:
-            auc = _number(values["auc"])
-    slices.sort(key=lambda s: (s.name != OVERALL, s.accuracy))
-    return tuple(slices), auc
-
-
-def _number(value: dict[str, Any]) -> float:
-    """TFMA's JSON-like metric values: {"doubleValue": 0.9}; may be the string "NaN"."""
-    return float(value["doubleValue"])
+    auc = metrics["overall"]["metrics"].get("auc", {"value": float("nan")})
+    return (found[0], *sorted(found[1:], key=lambda s: s.accuracy)), float(auc["value"])

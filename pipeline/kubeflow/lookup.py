@@ -38,6 +38,8 @@ ABSENT: Final = "ABSENT"
 FOUND: Final = "found"
 """The parameter that connects the two nodes of a lookup."""
 RELEASE_PROPERTY: Final = "release"
+LET_THROUGH: Final = "let_through"
+"""As components.evaluation.state names it; importing that is not needed for one word."""
 SERVING_MODEL: Final = "Format-Serving"
 """Where TFX has a Model artifact's SavedModel (tfx.utils.path_utils)."""
 
@@ -122,10 +124,11 @@ def baseline_version(task: Task) -> None:
 
 
 def choose_release(model_dir: Path, candidate: Path) -> int | None:
-    """Returns the pinned release, else the newest, that is older than the candidate's own.
+    """Returns the pinned release, else the newest sound one, older than the candidate's own.
 
     A rerun of a model that was released already is compared with what it was compared with then,
-    never with itself.
+    never with itself. A release that only a setting let through is no baseline, unless somebody
+    pinned it.
 
     Args:
       model_dir: of the releases.
@@ -140,7 +143,10 @@ def choose_release(model_dir: Path, candidate: Path) -> int | None:
             break
         older.append(version)
     pinned = release.pinned_version(model_dir)
-    return pinned if pinned in older else max(older, default=None)
+    if pinned in older:
+        return pinned
+    sound = [v for v in older if release.read_release(model_dir / str(v)).state != LET_THROUGH]
+    return max(sound, default=None)
 
 
 def baseline(task: Task) -> None:

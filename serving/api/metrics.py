@@ -99,6 +99,12 @@ class Metrics:
             buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
             registry=registry,
         )
+        self.shadow_errors = Counter(
+            "genq_shadow_errors",
+            "Photos that the shadow could not be asked about",
+            ["shadow", "error"],
+            registry=registry,
+        )
         self.shadow_disagreements = Counter(
             "genq_shadow_disagreements",
             "Faces that the shadow labels otherwise",

@@ -42,7 +42,10 @@ class State:
         def report(answer: FaceAnswer, theirs: Answers) -> None:
             self.metrics.shadow(engine, other, answer, theirs)
 
-        self.workers.background(lambda: shadow(other, answers, report))
+        def failed(error: Exception) -> None:
+            self.metrics.shadow_errors.labels(str(other.version), type(error).__name__).inc()
+
+        self.workers.background(lambda: shadow(other, answers, report), failed)
 
 
 def state_of(request: Request) -> State:

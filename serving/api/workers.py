@@ -8,6 +8,7 @@ steps; after a time-out, or when the client has gone, that raises and the thread
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
 import time
@@ -18,6 +19,8 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from serving.api.errors import ApiError
+
+logger = logging.getLogger("genq.serving")
 
 T = TypeVar("T")
 Check = Callable[[], None]
@@ -125,13 +128,26 @@ class Workers:
     def _left(self, _: object) -> None:
         self._change(inside=-1)
 
-    def background(self, work: Callable[[], object]) -> bool:
-        """Runs `work` if a thread is idle right now; returns whether it will run."""
+    def background(self, work: Callable[[], object], failed: Callable[[Exception], object]) -> bool:
+        """Runs `work` if a thread is idle right now; returns whether it will run.
+
+        Args:
+          work: nobody waits for it.
+          failed: gets what it raises, which is logged, too: no answer tells of it.
+        """
         with self._lock:
             if self._inside >= self._parallel:
                 return False
             self._inside += 1
-        self._pool.submit(work).add_done_callback(self._left)
+
+        def told() -> None:
+            try:
+                work()
+            except Exception as error:
+                logger.exception("Work in the background failed: %s", type(error).__name__)
+                failed(error)
+
+        self._pool.submit(told).add_done_callback(self._left)
         return True
 
     def close(self) -> None:

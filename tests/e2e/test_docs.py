@@ -24,6 +24,8 @@ from matplotlib.cbook import get_sample_data
 from nbclient import NotebookClient
 from PIL import Image
 
+from components.evaluation.state import LET_THROUGH_EXIT_CODE
+
 GUIDES = ROOT / "docs" / "guides"
 SMALL = (
     "data.synthetic.num_images=2000",
@@ -34,6 +36,8 @@ SMALL = (
 )
 SAME_AS_THE_DEMO = ("label.attribute=Eyeglasses",)
 SERVERS_LAST_S = 120
+ENDED = (0, LET_THROUGH_EXIT_CODE)
+"""So small a model is hardly sound; on_failure=warn lets it through, and the exit code says so."""
 
 
 def settings(values: tuple[str, ...]) -> list[str]:
@@ -56,7 +60,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [first, *_] = blocks(GUIDES / "own-data.md")
     [line] = first.lines
     done = shell(f"{line} {' '.join(settings(SMALL))}", root)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.returncode in ENDED, done.stdout[-3000:] + done.stderr[-3000:]
     (root / "runs/demo").symlink_to("demo-eyeglasses")
     look_alike = root / "runs/demo/data"
     (root / "datasets").mkdir()
@@ -115,7 +119,7 @@ def run_page(page: list[Block], desk: Path) -> dict[str, str]:
                     command += " " + " ".join(settings((*SMALL, *SAME_AS_THE_DEMO)))
                 done = shell(command, desk)
                 # The doctor of a small machine has something to say; that is what it is for.
-                fine = (0, 1) if "genq doctor" in line else (0,)
+                fine = (0, 1) if "genq doctor" in line else ENDED if "genq run" in line else (0,)
                 assert done.returncode in fine, f"{line}\n{done.stdout}\n{done.stderr}"[-4000:]
                 said[line] = done.stdout
     return said
@@ -175,7 +179,7 @@ def test_a_model_is_made_of_data_that_speak_of_one_attribute_only(
         f".venv/bin/genq run --data own --workdir work {' '.join(settings(more))}",
     ):
         done = shell(line, tmp_path)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert done.returncode in ENDED, done.stdout[-3000:] + done.stderr[-3000:]
     [release] = (tmp_path / "work/serving/smiling").glob("[0-9]*")
     about = json.loads((release / "release.json").read_text())
     assert about["labels"] == ["not smiling", "smiling"] and about["synthetic"] is False

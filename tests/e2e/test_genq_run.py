@@ -24,6 +24,7 @@ from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.orchestration import metadata
 
+from components.evaluation.state import LET_THROUGH_EXIT_CODE
 from data import contract
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,10 @@ SETTINGS = (
     "data.faults.max_bad_image_fraction=0",
     "sampling.test_natural=true",
 )
+
+
+ENDED = (0, LET_THROUGH_EXIT_CODE)
+"""One epoch on 600 faces makes no sound model; on_failure=warn lets it through, and says so."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
     command = [sys.executable, "-m", "pipeline.cli", "data", "synthesize", str(place.data)]
     subprocess.run([*command, "--images", "600"], cwd=ROOT, check=True)
     done = place.run()
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode in ENDED, done.stdout + done.stderr
     assert set(nodes(done.stdout).values()) == {"done"}
     assert "Release:" in done.stdout and "Accuracy on the test split" in done.stdout
     yield place
@@ -206,7 +211,7 @@ def test_an_unchanged_rerun_trains_and_publishes_nothing(workplace: Workplace) -
     """Every node that may be cached is; the release stays as it was."""
     before, completed = workplace.releases(), workplace.states()["COMPLETE"]
     done = workplace.run()
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode in ENDED, done.stdout + done.stderr
     outcomes = nodes(done.stdout)
     assert {n for n, how in outcomes.items() if how != "cached"} <= {
         "previous-statistics",
@@ -248,7 +253,7 @@ def test_killed_while_training_on_changed_data_it_recovers_and_compares_with_the
     assert workplace.states()["RUNNING"] == 1
 
     done = workplace.run()
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode in ENDED, done.stdout + done.stderr
     outcomes = nodes(done.stdout)
     assert (
         outcomes["schema-importer"] == outcomes["example-gen"] == "cached"

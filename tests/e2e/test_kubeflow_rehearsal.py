@@ -81,6 +81,10 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
         return complete(Rehearsal(base, spec, platform).run())
 
     first, second = night(), night()
+    # Trained on 200 faces it is hardly sound, and only a setting let it through: no baseline then,
+    # unless somebody pins it.
+    [made] = release.versions(base / "serving/gender")
+    release.pin(base / "serving/gender", made)
     tasks = spec["root"]["dag"]["tasks"]
     for name in AFTER_THE_VERDICT:
         del tasks[name]

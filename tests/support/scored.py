@@ -20,7 +20,7 @@ def predictions(n: int = 4000, seed: int = 0, error: float = 0.06) -> pd.DataFra
     rows[table.BASELINE_P_POSITIVE] = np.nan
     rows[table.SPLIT] = "test"
     rows[contract.IMAGE_ID] = [f"{i:06d}.jpg" for i in range(n)]
-    rows[contract.IDENTITY] = 10_000 + np.arange(n) // 5
+    rows[contract.IDENTITY] = 10_000 + np.arange(n)
     rows[table.SHA256] = [f"{i:064x}" for i in range(n)]
     for name in (contract.BRIGHTNESS, contract.SHARPNESS, contract.IMAGE_BYTES):
         rows[name] = rng.normal(100, 20, n)

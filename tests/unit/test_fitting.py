@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.trainer import run_fn
 from components.trainer.batches import Source
 from components.trainer.config import TrainerConfig
 from components.trainer.fitting import fit_phase
-from components.trainer.training_state import TrainingState
+from components.trainer.training_state import EpochRow, TrainingState
+from data.errors import GateError
 
 # Labels are coin tosses: whatever is learnt of `train` is wrong for `val`, so its loss rises again.
 CONFIG = TrainerConfig(
@@ -123,3 +125,63 @@ def test_the_learning_rate_warms_up_and_falls_to_zero_as_a_cosine(tmp_path: Path
         steps < 12, 0.03 * steps / 12, 0.03 * (1 + np.cos(np.pi * (steps - 12) / 36)) / 2
     )
     np.testing.assert_allclose([row.learning_rate for row in state.history], expected, atol=1e-8)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_last_good_epoch(
+    tmp_path: Path,
+) -> None:
+    """Which epoch, what was found, and what to try; nothing of it is on the disk."""
+    broken = source(0)
+    calls = 0
+
+    def rows(index: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        # Of the third epoch's batches, the features are not numbers.
+        def some(i: np.ndarray) -> np.ndarray:
+            nonlocal calls
+            calls += 1
+            found = np.asarray(broken.plain(tf.constant(i), None))
+            return np.full_like(found, np.nan) if 8 < calls <= 12 else found
+
+        found = tf.numpy_function(some, [index], tf.float32)
+        found.set_shape((None, 6))
+        return found
+
+    # Without a ReLU, which makes zeros of some NaN.
+    inputs = keras.Input((6,))
+    model, state = keras.Model(inputs, keras.layers.Dense(1)(inputs)), TrainingState()
+    with pytest.raises(GateError) as error:
+        fit_phase(
+            model,
+            "head",
+            Source(broken.labels, rows, rows),
+            source(1),
+            CONFIG,
+            state=state,
+            state_file=tmp_path / "state.npz",
+            watch=lambda state: None,
+            strategy=tf.distribute.get_strategy(),
+        )
+    done = state.epochs_done
+    assert f"head epoch {done + 1} of 12" in error.value.problem and "nan" in error.value.problem
+    assert "trainer.head_learning_rate (now 0.03)" in error.value.remedy
+    kept = TrainingState.load(tmp_path / "state.npz")
+    assert kept.epochs_done == done < 3
+    assert all(np.isfinite(array).all() for array in kept.variables)
+
+
+def test_an_attempt_after_the_last_epoch_still_leaves_history_figure_and_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it exported: the next attempt trains nothing, and its folder is a new one."""
+    rows = [EpochRow("head", epoch, 0.7, 0.6, 0.6, 0.7, 0.01) for epoch in (1, 2)]
+    state = TrainingState(phase="head", epochs_done=2, finished=True, history=rows)
+    training = object.__new__(run_fn.Training)
+    training._config, training._model = CONFIG, network()
+    training._strategy = tf.distribute.get_strategy()
+    monkeypatch.setattr(run_fn, "freeze", lambda *args, **options: None)
+    monkeypatch.setattr(run_fn, "fit_phase", lambda *args, **options: None)
+    monkeypatch.setattr(run_fn.Training, "_inputs", lambda self, phase: (None, None, None))
+    training.fit(state, tmp_path / "state.npz", tmp_path)
+    assert (tmp_path / "history.csv").read_text().count("\nhead,") == 2
+    assert (tmp_path / "training.png").stat().st_size > 0
+    assert list(tmp_path.glob("train/events*")) and list(tmp_path.glob("validation/events*"))

@@ -238,3 +238,21 @@ def test_a_file_that_changes_while_it_is_copied_is_noticed(
     with pytest.raises(ReleaseError, match="is not as it was published"):
         push(tmp_path, "a")
     assert release.versions(tmp_path / "gender") == []
+
+
+def test_a_push_that_ends_while_another_looks_is_no_dead_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at a staging folder and its lock, the push that worked there has ended."""
+    staging = tmp_path / "gender" / ".staging"
+    (staging / "999").mkdir(parents=True)
+    acquire = module.filelock.FileLock.acquire
+
+    def ended_meanwhile(self: object, *args: object, **options: object) -> object:
+        if str(getattr(self, "lock_file", "")).endswith("999.lock"):
+            (staging / "999").rename(tmp_path / "gender" / "999")
+        return acquire(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module.filelock.FileLock, "acquire", ended_meanwhile)
+    assert push(tmp_path, "a").name == "1000"
+    assert (tmp_path / "gender" / "999").is_dir()

@@ -89,7 +89,7 @@ if (slider) {
       precision_positive: [o.tp, o.tp + o.fp], precision_negative: [o.tn, o.tn + o.fn],
     };
     for (const [name, [x, of]] of Object.entries(rates)) {
-      const i = wilson(x, of, data.z);
+      const i = wilson(x, of, data.z[name]);
       put(`r-${name}`, i ? fixed(i[0]) : "–");
       put(`r-${name}-bounds`, range(i, fixed));
       put(`r-${name}-n`, of.toLocaleString("en"));
@@ -103,7 +103,8 @@ if (slider) {
       ];
       parts.forEach(([x, of, X, OF], c) => {
         const cell = row.cells[c + 2];
-        const i = difference(x, of, X - x, OF - of, data.z);
+        const z = [data.z.accuracy, data.z.fpr, data.z.fnr][c];
+        const i = difference(x, of, X - x, OF - of, z);
         cell.dataset.value = i ? i[0] : "";
         cell.firstElementChild.textContent = i ? signed(i[0]) : "–";
         cell.lastElementChild.textContent = range(i, signed);

@@ -91,6 +91,7 @@ def test_every_gap_equals_a_recount_with_statsmodels():
         "fpr": (rows.label == 0, called),
         "fnr": (rows.label == 1, ~called),
         "abstention": (pd.Series(True, rows.index), rows.uncertain),
+        "answered_error": (~rows.uncertain, called != (rows.label == 1)),
     }
     checked = 0
     for gap in gaps:

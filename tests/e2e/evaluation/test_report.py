@@ -23,6 +23,7 @@ from sklearn import metrics as sk
 from statsmodels.stats.proportion import proportion_confint
 
 from components.evaluation.config import EvaluationConfig
+from components.evaluation.state import state
 from components.evaluation_report import render
 from components.evaluation_report.content import Sources, gather
 from components.fairness_gate import as_json, judge
@@ -80,13 +81,15 @@ def write_predictions(folder: Path, n: int = 1500) -> pd.DataFrame:
         rows[uncertain] = abs(rows[name] - 0.5) < 0.1
     rows[table.SPLIT] = "test"
     rows[contract.IMAGE_ID] = [f"{i:06d}.jpg" for i in range(n)]
-    rows[contract.IDENTITY] = np.arange(n) // 3
+    # One image a person: then intervals are Wilson's, which statsmodels has (test_clusters.py).
+    rows[contract.IDENTITY] = np.arange(n)
     rows[table.SHA256] = [f"{i:064x}" for i in range(n)]
     for name in (contract.BRIGHTNESS, contract.SHARPNESS, contract.IMAGE_BYTES):
         rows[name] = rng.normal(100, 20, n).astype(int)
     # The whole partition: these images, and half as many women again.
     natural = pd.concat([rows, rows[label == 0].head(n // 4)], ignore_index=True)
     natural[contract.IMAGE_ID] = [f"{i:06d}.jpg" for i in range(len(natural))]
+    natural[contract.IDENTITY] = np.arange(len(natural))
     natural[table.SPLIT] = contract.TEST_NATURAL
     folder.mkdir(parents=True)
     stored = pd.concat([rows, natural], ignore_index=True).reindex(columns=table.SCHEMA.names)
@@ -114,6 +117,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         Image.fromarray(pixels).save(buffer, "JPEG")
         (folder / "photos" / image_id).write_bytes(buffer.getvalue())
     past = {"run": "yesterday", "n": 900, "blessed": False, "release": None, "live": False}
+    past["state"] = state(False, "passed")
     value = {"value": 0.8, "low": 0.77, "high": 0.83}
     sources = Sources(
         predictions=folder / "predictions",
