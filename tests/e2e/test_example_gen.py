@@ -13,7 +13,6 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.example_gen import executor as executor_module
 from components.example_gen import shards as shards_module
 from components.example_gen.artifacts import SamplingManifest
 from components.example_gen.component import CelebAExampleGen
@@ -104,38 +103,6 @@ def test_examples_hold_what_the_files_say(celeba_tree, tmp_path, layout, images_
             assert 0 < values(example, "brightness")[0] < 255
             males.update(values(example, "Male"))
         assert males[0] == males[1] > 0
-    assert not list((tmp_path / "examples").glob("**/*unfinished*"))
-
-
-def test_a_worker_that_dies_leaves_nothing_that_readers_read(celeba_tree, tmp_path, monkeypatch):
-    """Killed in the middle of a shard, and done by another: its half file is in no split."""
-    data = celeba_tree(tmp_path / "data")
-    examples, died = shards_module.examples, []
-
-    class KilledError(BaseException):
-        """Nothing catches it, as nothing catches SIGKILL."""
-
-    def some(task, *found):
-        for number, example in enumerate(examples(task, *found)):
-            if number == 2 and not died:
-                died.append(task)
-                raise KilledError
-            yield example
-
-    def twice(path):
-        try:
-            write(path)
-        except KilledError:
-            write(path)
-
-    write = shards_module.write_shard
-    monkeypatch.setattr(shards_module, "examples", some)
-    monkeypatch.setattr(executor_module, "write_shard", twice)
-    run(data, tmp_path)
-    assert died
-    found = [p.name for p in (tmp_path / "examples").glob("Split-*/*")]
-    assert found and all(name.startswith("data_tfrecord-") for name in found)
-    assert all("unfinished" not in name for name in found)
     assert not list((tmp_path / "examples").glob("**/*unfinished*"))
 
 
