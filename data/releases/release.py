@@ -142,6 +142,7 @@ class Release(_Model):
       label_attribute: the attribute of CelebA that was learnt.
       labels: names of its values 0 and 1.
       synthetic: whether it was learnt from genq's drawn faces only.
+      left_out: variants that were asked for and failed: name -> why.
       thresholds: what the evaluation demanded, by name, as far as it is known.
       statistics: "brightness", "sharpness" of the training images; empty where not measured.
       data_fingerprint: SHA-256 over the hashes of the data set's annotation files.
@@ -161,6 +162,7 @@ class Release(_Model):
     synthetic: bool = False
     image: ImageGeometry = ImageGeometry()
     variants: tuple[Variant, ...]
+    left_out: dict[str, str] = {}
     signatures: dict[str, Signature] = {}
     calibration: Calibration | None = None
     metrics: Metrics = Metrics()
@@ -189,8 +191,9 @@ class Release(_Model):
         for variant in self.variants:
             if variant.name == name:
                 return variant
+        why = f" It was left out: {self.left_out[name]}" if name in self.left_out else ""
         raise ReleaseError(
-            f"Release {self.version} of {self.model_name} has no variant {name!r}.",
+            f"Release {self.version} of {self.model_name} has no variant {name!r}.{why}",
             f"It has {', '.join(v.name for v in self.variants)}.",
         )
 

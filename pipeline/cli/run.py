@@ -148,6 +148,8 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
     _line(console, f"Evaluation: {_short(summary.evaluation)}")
     if summary.release:
         _line(console, f"Release:    {_short(summary.release)}", style="bold")
+    for variant, why in summary.left_out.items():
+        _line(console, f"Not in the release: {variant}. {why}", style="yellow")
     _line(console, "These labels say how a face appears to annotators, not who somebody is.")
     _line(console, "Next:", style="bold")
     genq, work = _as_typed(), shlex.quote(config.workdir)

@@ -5,7 +5,7 @@ evaluation and release are.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from components.evaluation.tfma_results import validation_failures
 from components.evaluation_report.artifacts import REPORT
 from components.example_gen.artifacts import DEAD_LETTER, MANIFEST_JSON, PARTIAL
 from components.fairness_gate import VERDICT
+from components.model_exporter.artifacts import EXPORT_JSON
 from pipeline.eval_config import CANDIDATE
 
 PIPELINE_RUN = "pipeline_run"
@@ -57,6 +58,7 @@ class Summary:
       evaluation: folder of TFMA's results.
       report: the page for a reviewer.
       release: folder of the published release, or None.
+      left_out: variants that are not in it because they failed: name -> why.
     """
 
     data: str
@@ -68,6 +70,7 @@ class Summary:
     evaluation: Path
     report: Path
     release: Path | None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def summarize(connection: mlmd.ConnectionConfig, run_id: str) -> Summary:
@@ -93,7 +96,17 @@ def summarize(connection: mlmd.ConnectionConfig, run_id: str) -> Summary:
         evaluation=evaluation,
         report=Path(outputs["evaluation-report", "report"].uri) / REPORT,
         release=Path(str(release)) if release else None,
+        left_out=read_left_out(outputs.get(("model-exporter", "exported_model"))),
     )
+
+
+def read_left_out(exported: mlmd.Artifact | None) -> dict[str, str]:
+    """Returns variant -> why it is not in the release; empty where nothing was exported."""
+    path = None if exported is None else Path(exported.uri) / EXPORT_JSON
+    if path is None or not path.exists():
+        return {}
+    left_out: dict[str, str] = json.loads(path.read_text()).get("left_out", {})
+    return left_out
 
 
 def describe_data(manifest: Path) -> str:

@@ -125,11 +125,14 @@ def test_the_closing_table_leaves_out_what_chance_decides() -> None:
         SliceResult("brightness_band=low", 160, 150, 0.89, 0.97),
     ]
     here = Path("runs/demo").absolute()
-    summary = Summary("data", tuple(slices), 0.9, True, (), None, here, here, None)
+    summary = Summary(
+        "data", tuple(slices), 0.9, True, (), None, here, here, None, {"int8": "too few labels"}
+    )
     console = Console(width=200, record=True, file=io.StringIO())
     show(summary, config, console)
     said = console.export_text()
     assert "Eyeglasses=1" not in said and "1 of fewer than 50 examples" in said
     assert said.index("overall") < said.index("Male=1, Young=0") < said.index("brightness_band=low")
     assert "Report:     runs/demo" in said
+    assert "Not in the release: int8. too few labels" in said
     assert as_configured("Eyeglasses=1, Male=0", [("Male", "Eyeglasses")]) == "Male=0, Eyeglasses=1"
