@@ -144,6 +144,8 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
         _line(console, "Not blessed, so nothing was published:", style="bold red")
         for failure in summary.failures:
             _line(console, f"  {failure}")
+    for warning in summary.warnings:
+        _line(console, f"Warning: {warning}", style="yellow")
     _line(console, f"Report:     {_short(summary.report)}", style="bold")
     _line(console, f"Evaluation: {_short(summary.evaluation)}")
     if summary.release:

@@ -58,6 +58,7 @@ class Summary:
       evaluation: folder of TFMA's results.
       report: the page for a reviewer.
       release: folder of the published release, or None.
+      warnings: what is wrong with the experiment, or the band, and does not block; one line each.
       left_out: variants that are not in it because they failed: name -> why.
     """
 
@@ -70,6 +71,7 @@ class Summary:
     evaluation: Path
     report: Path
     release: Path | None
+    warnings: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -96,6 +98,9 @@ def summarize(connection: mlmd.ConnectionConfig, run_id: str) -> Summary:
         evaluation=evaluation,
         report=Path(outputs["evaluation-report", "report"].uri) / REPORT,
         release=Path(str(release)) if release else None,
+        warnings=tuple(
+            f"{f['name']}: {f['text']}." for f in verdict["findings"] if not f["blocks"]
+        ),
         left_out=read_left_out(outputs.get(("model-exporter", "exported_model"))),
     )
 

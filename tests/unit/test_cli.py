@@ -135,4 +135,5 @@ def test_the_closing_table_leaves_out_what_chance_decides() -> None:
     assert said.index("overall") < said.index("Male=1, Young=0") < said.index("brightness_band=low")
     assert "Report:     runs/demo" in said
     assert "Not in the release: int8. too few labels" in said
+    assert "Warning: band: too wide." in said
     assert as_configured("Eyeglasses=1, Male=0", [("Male", "Eyeglasses")]) == "Male=0, Eyeglasses=1"
