@@ -125,8 +125,9 @@ def test_the_closing_table_leaves_out_what_chance_decides() -> None:
         SliceResult("brightness_band=low", 160, 150, 0.89, 0.97),
     ]
     here = Path("runs/demo").absolute()
+    left_out, warnings = {"int8": "too few labels"}, ("band: too wide.",)
     summary = Summary(
-        "data", tuple(slices), 0.9, True, (), None, here, here, None, {"int8": "too few labels"}
+        *("data", tuple(slices), 0.9, True, (), None, here, here, None), warnings, left_out
     )
     console = Console(width=200, record=True, file=io.StringIO())
     show(summary, config, console)
