@@ -31,6 +31,7 @@ from tfx.types import (
 )
 
 from components.code_digest import code_digest
+from components.evaluation.band import band_findings
 from components.evaluation.clusters import people_of
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.diagnosis import Finding, diagnose
@@ -46,6 +47,7 @@ from data.errors import GateError
 
 VERDICT: Final = "verdict.json"
 SPLIT: Final = "test"
+CALIBRATION_JSON: Final = "calibration.json"
 JUDGE_PROPERTY: Final = "judge"
 """Custom property of the blessing that counts, so that the next run's baseline heeds this gate."""
 JUDGE: Final = "fairness-gate"
@@ -94,6 +96,7 @@ def judge(
     label: contract.Label | None = None,
     *,
     natural: pd.DataFrame | None = None,
+    calibration: dict[str, Any] | None = None,
 ) -> Verdict:
     """Judges the predictions.
 
@@ -105,6 +108,7 @@ def judge(
       fingerprints: of all splits.
       config: slices, limits, confidence.
       label: what the labels are called.
+      calibration: of the trainer: what the uncertainty band promises; None where unknown.
     """
     thresholds = find_thresholds(predictions, config)
     groups = predictions if natural is None else natural
@@ -113,6 +117,8 @@ def judge(
     gaps = find_gaps(groups, slices, config, label)
     floors = find_floors(groups, slices, config)
     findings = diagnose(predictions, fingerprints, config, label)
+    if calibration is not None:
+        findings += band_findings(calibration, predictions, config)
     judged: Sequence[Gap | Floor | Change | Threshold] = [*thresholds, *changes, *gaps, *floors]
     blocks = [f"{f.name}: {f.text}" for f in findings if f.blocks]
     blocks += [str(each) for each in judged if each.status == "exceeds"]
@@ -200,6 +206,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
             config,
             label,
             natural=found.split(contract.TEST_NATURAL) if drawn else None,
+            calibration=_calibration(input_dict.get("model_run")),
         )
         if verdict.outcome == BLOCKED and config.fairness.on_failure == "stop":
             lines = "\n".join(f"  {reason}" for reason in verdict.reasons[:20])
@@ -223,6 +230,16 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         blessing.set_string_custom_property(OUTCOME_PROPERTY, verdict.outcome)
         _bless(given, blessing, blessed)
+
+
+def _calibration(model_run: list[Artifact] | None) -> dict[str, Any] | None:
+    """Returns the trainer's calibration.json, where there is one."""
+    path = f"{model_run[0].uri}/{CALIBRATION_JSON}" if model_run else ""
+    if not path or not fileio.exists(path):
+        return None
+    with fileio.open(path) as file:
+        content: dict[str, Any] = json.load(file)
+    return content
 
 
 def _bless(given: Artifact, blessing: Artifact, blessed: bool) -> None:
@@ -268,6 +285,9 @@ class FairnessGateSpec(component_spec.ComponentSpec):  # type: ignore[misc]
     INPUTS = {  # noqa: RUF012
         "predictions": component_spec.ChannelParameter(type=Predictions),
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "model_run": component_spec.ChannelParameter(
+            type=standard_artifacts.ModelRun, optional=True
+        ),
     }
     OUTPUTS = {  # noqa: RUF012
         "verdict": component_spec.ChannelParameter(type=FairnessVerdict),
@@ -283,6 +303,7 @@ class FairnessGate(base_component.BaseComponent):  # type: ignore[misc]
       model_blessing: the Evaluator's.
       config: slices, limits and what to do.
       label: what the labels are called.
+      model_run: from Trainer; what the uncertainty band promises.
     """
 
     SPEC_CLASS = FairnessGateSpec
@@ -294,11 +315,13 @@ class FairnessGate(base_component.BaseComponent):  # type: ignore[misc]
         model_blessing: BaseChannel,
         config: EvaluationConfig,
         label: contract.Label | None = None,
+        model_run: BaseChannel | None = None,
     ) -> None:
         super().__init__(
             spec=FairnessGateSpec(
                 predictions=predictions,
                 model_blessing=model_blessing,
+                model_run=model_run,
                 config=json.dumps(dataclasses.asdict(config), sort_keys=True),
                 label=json.dumps(dataclasses.asdict(label or contract.Label()), sort_keys=True),
                 code=code_digest(

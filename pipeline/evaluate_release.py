@@ -12,6 +12,7 @@ import json
 import logging
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from components.evaluation.config import EvaluationConfig, Kind, default_slices
+from components.evaluation.metrics import METRICS, Measured, SliceMetrics
 from components.evaluation_report import render
 from components.evaluation_report.artifacts import REPORT
 from components.evaluation_report.content import Sources, gather
@@ -46,17 +48,65 @@ CROPS: Final = "crops"
 NO_FACE: Final = "no_face.csv"
 
 
+SHOWN: Final = ("accuracy", "balanced_accuracy", "auc", "calibration_error", "abstention")
+"""Metrics that the terminal shows, beside the error among the answers given."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What came of it.
+
+    Attributes:
+      page: the report.
+      overall: figures over all images that were scored.
+      confidence: of their intervals.
+      images: lines of the CSV; more than were scored where photos show no face.
+      no_face: file that lists the photos in which no face was found; None where there are none.
+    """
+
+    page: Path
+    overall: SliceMetrics
+    confidence: float
+    images: int
+    no_face: Path | None
+
+    def lines(self) -> list[str]:
+        """Returns the figures as a person reads them, the page last."""
+        of = self.overall
+        lines = []
+        if self.no_face is not None:
+            lines.append(
+                f"Faces found in {of.n:,} of {self.images:,} photos; the others are in "
+                f"{self.no_face}."
+            )
+        people = "people unknown: intervals take images as independent"
+        if of.people is not None:
+            people = f"{of.people:,} people, the unit of the intervals"
+        lines.append(f"{of.n:,} images ({people}); {self.confidence:.0%} intervals:")
+        rows = [(METRICS[name], of.metrics[name]) for name in SHOWN if name in of.metrics]
+        if given := of.metrics.get("accuracy_when_certain"):
+            error = Measured(1 - given.value, 1 - given.high, 1 - given.low, given.n)
+            rows.append(("Error among the answers given", error))
+        width = max(len(name) for name, _ in rows)
+        lines += [
+            f"  {name:<{width}}  {m.value:.3f}  ({m.low:.3f} to {m.high:.3f})  n {m.n:,}"
+            for name, m in rows
+        ]
+        return [*lines, f"Report: {self.page}"]
+
+
 def evaluate_release(
     release_dir: Path, photos: Path, labels: Path, out: Path, kind: Kind = Kind.ALIGNED
-) -> Path:
-    """Scores a labelled set and writes its report; returns the page.
+) -> Evaluated:
+    """Scores a labelled set and writes its report; returns the page and its main figures.
 
     Args:
       release_dir: of a release; its checksums are verified.
       photos: holds the images; 178x218 JPEG unless they are PHOTOS.
       labels: CSV with the columns image_id and Male (or what else the release was taught), any
-        other attributes, 0 or 1 (or -1, 1), and further columns, such as race, to slice by. With
-        `identity`, people are the unit of all intervals; images without it stand alone.
+        other attributes, 0 or 1 (or -1, 1), and further columns, such as race, to slice by; also
+        `identity`, a number that people share with no one else: then people are the unit of all
+        intervals, and images without it stand alone.
       out: gets report.html, model_card.*, metrics.json and predictions/; for PHOTOS also crops/
         with the faces and no_face.csv with the images in which none was found.
       kind: what the images are.
@@ -109,8 +159,15 @@ def evaluate_release(
         ),
         reproduce=(shlex.join(map(str, (*command, "--kind", kind))),),
     )
-    render.write(gather(sources, config), out)
-    return out / REPORT
+    content = gather(sources, config)
+    render.write(content, out)
+    return Evaluated(
+        page=out / REPORT,
+        overall=content.overall,
+        confidence=config.confidence,
+        images=len(scored),
+        no_face=out / NO_FACE if missing else None,
+    )
 
 
 def read_labels(path: Path, attribute: str = contract.MALE) -> tuple[pd.DataFrame, tuple[str, ...]]:

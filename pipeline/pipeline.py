@@ -87,7 +87,13 @@ def create_pipeline(
     }
     training_config = {
         "trainer": TypeAdapter(TrainerConfig).dump_json(config.trainer).decode(),
-        "code": code_digest("components.trainer", "components.example_files", "data.contract"),
+        "code": code_digest(
+            "components.trainer",
+            "components.evaluation.clusters",
+            "components.evaluation.intervals",
+            "components.example_files",
+            "data.contract",
+        ),
         "cache_dir": str(workdir / "cache"),
     }
     tuner = None
@@ -132,6 +138,7 @@ def create_pipeline(
         model_blessing=evaluator.outputs["blessing"],
         config=config.evaluation,
         label=config.label,
+        model_run=trainer.outputs["model_run"],
     ).with_id("fairness-gate")
 
     model_exporter = ModelExporter(

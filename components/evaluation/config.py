@@ -124,6 +124,9 @@ class EvaluationConfig:
       min_slice_examples: a slice (or a rate's denominator within it) with fewer is reported and
         not gated. At 95 % accuracy an interval from 100 examples is some 9 points wide.
       confidence: of every interval.
+      on_missed_target: what happens when the uncertainty band cannot keep, or on `test` surely
+        does not keep, errors among the answers given below trainer.target_error: "warn" says so in
+        terminal, report and card; "block" takes the blessing away (fairness.on_failure).
       detector_crops: score the test images a second time, cut out of themselves by the
         application's face detector: what detector and alignment cost in service.
       embeddings: keep, beside the predictions, what the head sees of each image: 2,048 numbers,
@@ -143,6 +146,7 @@ class EvaluationConfig:
     min_slice_accuracy: float = 0.0
     min_slice_examples: int = 100
     confidence: float = 0.95
+    on_missed_target: Literal["warn", "block"] = "warn"
     detector_crops: bool = False
     embeddings: bool = False
     bootstrap_replicates: int = 500

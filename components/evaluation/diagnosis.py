@@ -29,8 +29,8 @@ class Finding:
     """Something wrong with the experiment.
 
     Attributes:
-      name: constant_model, chance, inverted_labels, leaked_images, leaked_identities or
-        too_good_to_be_true.
+      name: constant_model, chance, inverted_labels, leaked_images, leaked_identities,
+        too_good_to_be_true or uncertainty_band.
       blocks: whether the model must not be released.
       text: for people: what was found, what was expected, and the likely cause.
       numbers: what it was judged by.

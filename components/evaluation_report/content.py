@@ -132,6 +132,7 @@ class Content:
     manifest: dict[str, Any] | None
     validation: dict[str, Any] | None
     parity: dict[str, Any] | None
+    left_out: dict[str, str]
     attribute_rates: list[dict[str, Any]]
     statistics: list[dict[str, Any]]
     slider: dict[str, Any]
@@ -191,6 +192,7 @@ def gather(sources: Sources, config: EvaluationConfig) -> Content:
         manifest=manifest,
         validation=_read_json(sources.validation, "verdict.json"),
         parity=_read_json(sources.parity, "parity.json"),
+        left_out=(_read_json(sources.parity, "parity_details.json") or {}).get("left_out", {}),
         attribute_rates=_attribute_rates(sources, rows),
         statistics=_statistics(sources.statistics),
         slider=slider(rows, slices, config.confidence),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.model_exporter.images import TestImage
 from data import contract
@@ -82,37 +83,57 @@ EXPECTED: Final = {
 
 
 def check(
-    saved_model: Path, files: Mapping[VariantName, Path], images: Sequence[TestImage]
-) -> dict[str, list[dict[str, float]]]:
-    """Sends the images to every variant in fresh processes; returns variant -> answers.
+    variant: VariantName,
+    file: Path,
+    images: Sequence[TestImage],
+    reference: NDArray[np.float64],
+) -> list[dict[str, float]]:
+    """Sends the images to a variant in a fresh process; returns its answers.
+
+    Args:
+      variant: whose file it is.
+      file: ONNX.
+      images: to send.
+      reference: p_positive of the SavedModel in another process, (n,); saved_model_answers.
 
     Raises:
-      GateError: if a process fails, an answer is not of the contract, or the answers disagree.
+      GateError: if the process fails, an answer is not of the contract, or the answers disagree.
     """
+    request = {"variants": {variant: str(file)}}
+    answers = [_check(variant, a) for a in _send(ONNX_CANARY, request, images)[variant]]
+    p_positive = np.array([a[contract.P_POSITIVE] for a in answers])
+    difference = np.abs(p_positive - reference)
+    if not difference.max() <= MAX_DIFFERENCE[variant]:
+        worst = images[int(difference.argmax())].name
+        raise GateError(
+            f"The canary: {variant} and the SavedModel, each in a process of its own, differ "
+            f"by {difference.max():.2g} on {worst}; accepted: {MAX_DIFFERENCE[variant]}.",
+            "The parity gate in this process saw them agree: compare the environments.",
+        )
+    return answers
+
+
+def saved_model_answers(saved_model: Path, images: Sequence[TestImage]) -> NDArray[np.float64]:
+    """Sends the images to the SavedModel in a fresh process; returns p_positive, (n,).
+
+    Raises:
+      GateError: if the process fails, or an answer is not of the contract.
+    """
+    found = _send(SAVED_MODEL_CANARY, {"saved_model": str(saved_model)}, images)["saved_model"]
+    return np.array([_check("saved_model", answer)[contract.P_POSITIVE] for answer in found])
+
+
+def _send(
+    script: str, request: Mapping[str, object], images: Sequence[TestImage]
+) -> dict[str, list[Answer]]:
+    """Runs a canary on the images' files."""
     with tempfile.TemporaryDirectory(prefix="genq-canary-") as folder:
         paths = []
         for image in images:
             path = Path(folder) / Path(image.name).name
             path.write_bytes(image.encoded)
             paths.append(str(path))
-        variants = {variant: str(path) for variant, path in files.items()}
-        found = run(ONNX_CANARY, {"variants": variants, "images": paths}, folder) | run(
-            SAVED_MODEL_CANARY, {"saved_model": str(saved_model), "images": paths}, folder
-        )
-    answers = {variant: [_check(variant, a) for a in given] for variant, given in found.items()}
-    reference = np.array([a[contract.P_POSITIVE] for a in answers["saved_model"]])
-    for variant in files:
-        p_positive = np.array([a[contract.P_POSITIVE] for a in answers[variant]])
-        difference = np.abs(p_positive - reference)
-        if not difference.max() <= MAX_DIFFERENCE[variant]:
-            worst = images[int(difference.argmax())].name
-            raise GateError(
-                f"The canary: {variant} and the SavedModel, each in a process of its own, differ "
-                f"by {difference.max():.2g} on {worst}; accepted: {MAX_DIFFERENCE[variant]}. "
-                "Nothing was published.",
-                "The parity gate in this process saw them agree: compare the environments.",
-            )
-    return answers
+        return run(script, {**request, "images": paths}, folder)
 
 
 def run(script: str, request: Mapping[str, object], folder: str) -> dict[str, list[Answer]]:
@@ -131,14 +152,12 @@ def run(script: str, request: Mapping[str, object], folder: str) -> dict[str, li
             cwd=folder,
         )
     except subprocess.TimeoutExpired as error:
-        raise GateError(
-            f"The canary gave no answer in {TIMEOUT_S} s. Nothing was published."
-        ) from error
+        raise GateError(f"The canary gave no answer in {TIMEOUT_S} s.") from error
     if done.returncode:
         last = done.stderr.strip().splitlines()[-5:]
         raise GateError(
             "The canary, a fresh process that loads the model as its users do, failed with exit "
-            f"code {done.returncode}. Nothing was published. Its last words:\n" + "\n".join(last),
+            f"code {done.returncode}. Its last words:\n" + "\n".join(last),
             "The model works here but not there: look for what that process lacks.",
         )
     answers: dict[str, list[Answer]] = json.loads(done.stdout.splitlines()[-1])
@@ -157,8 +176,7 @@ def _check(variant: str, answer: Answer) -> dict[str, float]:
     if dtypes != EXPECTED or shapes != {(1,)} or not 0 <= values[contract.P_POSITIVE] <= 1:
         raise GateError(
             f"The canary: {variant} answered {dict(answer)}; expected p_positive float32 in "
-            "[0, 1], label int64 and uncertain bool, each of shape (batch,). Nothing was "
-            "published.",
+            "[0, 1], label int64 and uncertain bool, each of shape (batch,).",
         )
     if values[contract.LABEL] != (values[contract.P_POSITIVE] >= 0.5):
         raise GateError(

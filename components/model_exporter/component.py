@@ -1,8 +1,9 @@
 """The node: from a blessed SavedModel to ONNX, proven equal.
 
 In: the model, its blessing, examples of `train`, `val` and `test`. Out: `exported_model` and
-`parity` (artifacts.py says what they hold). A model that is not blessed is not exported; one whose
-variants disagree raises GateError, and then nothing is published.
+`parity` (artifacts.py says what they hold). A model that is not blessed is not exported. If ONNX
+float32 disagrees with the SavedModel, GateError is raised and nothing is published; int8 or float16
+is then left out, or raises too (`export.on_variant_failure`).
 """
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
             metadata["sample_sha256"] = checksums.sha256(manifest / MANIFEST_CSV)
             label = read_label(read_manifest(manifest))
         model = artifact_utils.get_single_instance(input_dict["model"])
-        uris = {s: artifact_utils.get_split_uri(input_dict["examples"], s) for s in SPLITS}
+        [examples] = input_dict["examples"]
+        there = artifact_utils.decode_split_names(examples.split_names)
+        splits = [s for s in (*SPLITS, contract.TEST_NATURAL) if s in there]
+        uris = {s: artifact_utils.get_split_uri([examples], s) for s in splits}
         export(
             Path(path_utils.serving_model_path(model.uri)),
             {split: [f"{uri}/*"] for split, uri in uris.items()},
@@ -117,7 +121,8 @@ class ModelExporter(base_component.BaseComponent):  # type: ignore[misc]
     Args:
       model: from Trainer.
       model_blessing: from Evaluator.
-      examples: splits `train` and `val` for int8, `test` to compare on.
+      examples: splits `train` and `val` for int8, `test` to compare on, what is left of these and
+        of `test_natural` to compare labels.
       config: which variants, which limits.
       slices: attributes whose combinations are compared, e.g. (("Male",), ("Male", "Young")).
       manifest: from example-gen; its hash and the labels' names go into the ONNX files.
@@ -148,6 +153,7 @@ class ModelExporter(base_component.BaseComponent):  # type: ignore[misc]
                     "components.model_exporter",
                     "components.trainer.preprocessing",
                     "components.example_files",
+                    "components.evaluation.intervals",
                     "data.contract",
                     "data.releases.release",
                     "data.releases.checksums",

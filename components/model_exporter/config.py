@@ -21,7 +21,10 @@ class ExportConfig:
       parity_images: examples of `test` on which every variant is compared with the SavedModel.
       max_difference_float32: largest |difference of p_positive| that ONNX float32 may show.
       max_difference_float16: the same for float16, which carries three digits.
-      min_equal_decisions: share of the images on which a variant must give the SavedModel's label.
+      min_equal_decisions: share of the images on which a variant must give the SavedModel's label;
+        it is refused when even the favourable end of the 95 % interval is below.
+      agreement_images: so many more images of test_natural, val and train, without those that int8
+        was made with, on which labels are compared: that needs no truth.
       max_slice_drop: by how much accuracy on a slice may fall; a larger drop stops the run when
         even the favourable end of its 95 % interval is below.
       max_difference_decoders: largest |difference of p_positive| between TensorFlow's and Pillow's
@@ -30,13 +33,15 @@ class ExportConfig:
       judging_images: of `val`, on which the layers that stay in float are chosen.
       int8_max_mean_difference: mean |difference of p_positive| on them that int8 aims for.
       int8_max_float_layers: so many convolutions may stay in float, at most.
-      int8_failure: what an int8 model over a limit does: "stop" the run, or "leave_out" int8, with
-        a warning and the reason in export.json and the release's parity report.
+      on_variant_failure: what int8 or float16 does that cannot be made, is over a limit or does not
+        answer: "leave_out" publishes the others and says in terminal, report and release.json
+        which is missing and why; "stop" stops the run. ONNX float32 always stops it.
     """
 
     opset: int = 18
     variants: tuple[str, ...] = ("float32", "int8")
     parity_images: int = 2000
+    agreement_images: int = 2000
     max_difference_float32: float = 1e-4
     max_difference_float16: float = 2e-2
     min_equal_decisions: float = 0.995
@@ -46,7 +51,7 @@ class ExportConfig:
     judging_images: int = 400
     int8_max_mean_difference: float = 5e-3
     int8_max_float_layers: int = 12
-    int8_failure: Literal["stop", "leave_out"] = "stop"
+    on_variant_failure: Literal["leave_out", "stop"] = "leave_out"
 
     def __post_init__(self) -> None:
         """Raises ConfigError with the bad value and what is accepted."""
@@ -74,4 +79,9 @@ class ExportConfig:
         for field in ("min_equal_decisions", "max_slice_drop"):
             require(0 <= getattr(self, field) <= 1, field, "0 to 1")
         require(self.int8_max_float_layers >= 0, "int8_max_float_layers", "0 or more")
-        require(self.int8_failure in ("stop", "leave_out"), "int8_failure", '"stop" or "leave_out"')
+        require(self.agreement_images >= 0, "agreement_images", "0 or more")
+        require(
+            self.on_variant_failure in ("leave_out", "stop"),
+            "on_variant_failure",
+            '"leave_out" or "stop"',
+        )

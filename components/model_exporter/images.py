@@ -41,8 +41,8 @@ class TestImage:
     attributes: dict[str, int]
 
 
-def read_images(patterns: Sequence[str], limit: int) -> list[TestImage]:
-    """Returns the first `limit` examples; example-gen writes them in the order of a hash.
+def read_images(patterns: Sequence[str], limit: int, *, skip: int = 0) -> list[TestImage]:
+    """Returns `limit` examples after the first `skip`; example-gen writes them in a hash's order.
 
     Raises:
       DataError: if no file matches.
@@ -53,7 +53,7 @@ def read_images(patterns: Sequence[str], limit: int) -> list[TestImage]:
         **{name: tf.io.FixedLenFeature([], tf.int64, -1) for name in contract.ATTRIBUTES},
         contract.LABEL: tf.io.FixedLenFeature([], tf.int64),
     }
-    records = example_dataset(patterns).take(limit)
+    records = example_dataset(patterns).skip(skip).take(limit)
     return [
         TestImage(
             name=e[contract.IMAGE_ID].decode(),

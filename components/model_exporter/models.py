@@ -13,7 +13,7 @@ import onnxruntime
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from components.model_exporter.images import Pixels, batches
+from components.model_exporter.images import Pixels, batches, decode_pillow
 from data import contract
 
 P = NDArray[np.float32]
@@ -55,6 +55,15 @@ def onnx_model(path: Path) -> Model:
         return np.asarray(p_positive, np.float32)
 
     return run
+
+
+def answers_to_files(model: Model, files: Sequence[bytes], chunk: int = 8 * BATCH_SIZE) -> P:
+    """Returns p_positive of each encoded image, (n,); decodes only `chunk` of them at a time."""
+    parts = [
+        answers(model, [decode_pillow(f) for f in files[i : i + chunk]])
+        for i in range(0, len(files), chunk)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
 def answers(model: Model, images: Sequence[Pixels]) -> P:

@@ -14,10 +14,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from components.evaluation.intervals import wilson
 from components.model_exporter.config import ExportConfig
 from components.model_exporter.images import TestImage
 from components.model_exporter.models import P
 from data.errors import GateError
+from data.several import some
 
 Bools = NDArray[np.bool_]
 
@@ -27,7 +29,7 @@ Z_95: Final = 1.959964
 OVERALL: Final = "overall"
 REMEDY: Final = (
     "An operation was converted wrongly, or computes less exactly. Find it before you raise the "
-    "limit (export.*); to publish without a variant, leave it out of export.variants."
+    "limit (export.*). To publish without int8 or float16: export.on_variant_failure=leave_out."
 )
 
 
@@ -61,6 +63,7 @@ class Comparison:
       images: number of them.
       max_difference, mean_difference: of p_positive, absolute.
       equal_decisions: share of images with the same label.
+      equal_low, equal_high: its 95 % interval (Wilson 1927).
       worst: (image, difference), largest first.
       flipped: images with another label.
       slices: accuracy by slice, overall first; empty where there are no labels.
@@ -72,6 +75,8 @@ class Comparison:
     max_difference: float
     mean_difference: float
     equal_decisions: float
+    equal_low: float
+    equal_high: float
     worst: tuple[tuple[str, float], ...]
     flipped: tuple[str, ...]
     slices: tuple[SliceComparison, ...] = ()
@@ -91,6 +96,7 @@ def compare(variant: str, on: str, names: Sequence[str], expected: P, found: P) 
     difference[np.isnan(difference)] = np.inf
     worst = np.argsort(-difference, kind="stable")[:NAMED_IMAGES].tolist()
     flipped = (found >= 0.5) != (expected >= 0.5)
+    low, high = interval(len(names) - int(flipped.sum()), len(names))
     return Comparison(
         variant=variant,
         on=on,
@@ -98,6 +104,8 @@ def compare(variant: str, on: str, names: Sequence[str], expected: P, found: P) 
         max_difference=float(difference.max()),
         mean_difference=float(difference.mean()),
         equal_decisions=float(1 - flipped.mean()),
+        equal_low=low,
+        equal_high=high,
         worst=tuple((names[int(i)], float(difference[i])) for i in worst),
         flipped=tuple(names[int(i)] for i in np.flatnonzero(flipped)),
     )
@@ -173,19 +181,38 @@ def judge_difference(comparison: Comparison, max_difference: float) -> None:
     raise GateError(
         f"{comparison.variant}: p_positive differs from the SavedModel's by up to "
         f"{comparison.max_difference:.2g} on {comparison.images} {comparison.on}; accepted: "
-        f"{max_difference:.2g}. Nothing was published. The worst images:\n{images}",
+        f"{max_difference:.2g}. The worst images:\n{images}",
         REMEDY,
     )
 
 
+def interval(equal: int, images: int) -> tuple[float, float]:
+    """Returns the 95 % interval (Wilson 1927) of the share of images with the same label."""
+    _, low, high = wilson(equal, images)
+    return float(low), float(high)
+
+
+def pooled(comparisons: Sequence[Comparison]) -> dict[str, float]:
+    """Returns how many images of several sets there are, and the share with the same label."""
+    images = sum(c.images for c in comparisons)
+    changed = sum(len(c.flipped) for c in comparisons)
+    low, high = interval(images - changed, images)
+    share = 1 - changed / images
+    return {"images": images, "equal_decisions": share, "equal_low": low, "equal_high": high}
+
+
 def judge_decisions(comparison: Comparison, config: ExportConfig) -> None:
-    """Raises GateError if too many labels change, or a slice loses too much accuracy."""
-    if comparison.equal_decisions < config.min_equal_decisions:
+    """Raises GateError if surely too many labels change, or a slice surely loses too much.
+
+    Surely: when even the favourable end of the 95 % interval is beyond the limit. One image more or
+    less does not decide, and more images decide more sharply.
+    """
+    if comparison.equal_high < config.min_equal_decisions:
         raise GateError(
             f"{comparison.variant}: only {comparison.equal_decisions:.2%} of {comparison.images} "
-            f"{comparison.on} get the SavedModel's label; accepted: "
-            f"{config.min_equal_decisions:.2%}. Nothing was published. Labels changed on: "
-            f"{', '.join(comparison.flipped[: 2 * NAMED_IMAGES])}.",
+            f"{comparison.on} get the SavedModel's label, at most {comparison.equal_high:.2%} by "
+            f"the 95 % interval; accepted: {config.min_equal_decisions:.2%}. Labels changed on: "
+            f"{some(comparison.flipped)}.",
             REMEDY,
         )
     for part in comparison.slices:
@@ -194,7 +221,7 @@ def judge_decisions(comparison: Comparison, config: ExportConfig) -> None:
                 f"{comparison.variant}: on the slice {part.slice} ({part.images} images) accuracy "
                 f"falls from {part.reference_accuracy:.3f} to {part.accuracy:.3f}; the difference "
                 f"lies between {part.low:+.3f} and {part.high:+.3f} (95 %), accepted: "
-                f"-{config.max_slice_drop:.3f}. Nothing was published. Lost images: "
+                f"-{config.max_slice_drop:.3f}. Lost images: "
                 f"{', '.join(part.lost)}.",
                 REMEDY,
             )

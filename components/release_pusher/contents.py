@@ -128,6 +128,7 @@ def describe(
         labels=label.names,
         synthetic=bool(manifest.get("synthetic")),
         variants=variants(files, sums),
+        left_out=exported.get("left_out", {}),
         signatures={n: Signature.model_validate(s) for n, s in exported["signatures"].items()},
         calibration=metrics.read_calibration(sources.model_run) if sources.model_run else None,
         metrics=metrics.read_report(sources.report) or metrics.read_metrics(sources.evaluation),

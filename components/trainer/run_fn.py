@@ -301,20 +301,32 @@ class Training:
         trained, _, val = self._inputs(config.phases[-1])
         logits, labels = Validation(trained, val, config.batch_size).predict()
         report = calibration.fit(
-            logits, labels, target_error=config.target_error, max_abstention=config.max_abstention
+            logits,
+            labels,
+            target_error=config.target_error,
+            max_abstention=config.max_abstention,
+            whose=self._images["val"].whose,
+        )
+        kept = report.calibration.temperature == report.fitted_temperature
+        logger.info(
+            "Calibrated on val (%d images of %s): temperature %.2f%s; log loss %.3f, and %.3f with "
+            "temperatures fitted on other %s",
+            report.images,
+            f"{report.people} people" if report.unit == "people" else "people not told apart",
+            report.calibration.temperature,
+            "" if kept else f", not {report.fitted_temperature:.2f}, which does not surely help",
+            report.nll_before,
+            report.nll_after,
+            report.unit,
         )
         logger.info(
-            "Calibrated on val: temperature %.2f, calibration error %.3f -> %.3f, "
-            "abstains on %.1f %%, %.1f %% wrong among the rest (%.1f %% asked for)%s",
-            report.calibration.temperature,
-            report.ece_before,
-            report.ece_after,
+            "Abstains on %.1f %% of val; of the other answers %.1f %% are wrong, at most %.1f %% "
+            "with 95 %% confidence (%.1f %% asked for)",
             100 * report.abstention,
             100 * report.error_outside,
+            100 * report.error_bound,
             100 * report.target_error,
-            ""
-            if report.ece_after <= report.ece_before
-            else "; the temperature has the least log loss, which the calibration error, in bins, "
-            "need not follow",
         )
+        if report.missed:
+            logger.warning("%s", report.missed)
         return report

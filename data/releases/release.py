@@ -142,6 +142,7 @@ class Release(_Model):
       label_attribute: the attribute of CelebA that was learnt.
       labels: names of its values 0 and 1.
       synthetic: whether it was learnt from genq's drawn faces only.
+      left_out: variants that were asked for and failed: name -> why.
       state: what the judgement of the model came to: "blessed", "warned" or "let_through" (not
         sound, and a setting let it through); "" where an earlier version published it.
       unit: what the intervals of `metrics` take as independent: "people" or "images"; or "".
@@ -164,6 +165,7 @@ class Release(_Model):
     synthetic: bool = False
     image: ImageGeometry = ImageGeometry()
     variants: tuple[Variant, ...]
+    left_out: dict[str, str] = {}
     signatures: dict[str, Signature] = {}
     calibration: Calibration | None = None
     metrics: Metrics = Metrics()
@@ -194,8 +196,9 @@ class Release(_Model):
         for variant in self.variants:
             if variant.name == name:
                 return variant
+        why = f" It was left out: {self.left_out[name]}" if name in self.left_out else ""
         raise ReleaseError(
-            f"Release {self.version} of {self.model_name} has no variant {name!r}.",
+            f"Release {self.version} of {self.model_name} has no variant {name!r}.{why}",
             f"It has {', '.join(v.name for v in self.variants)}.",
         )
 

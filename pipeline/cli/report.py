@@ -156,9 +156,13 @@ def evaluate(
     models: Models = DEFAULT,
     version: Annotated[str, typer.Option(help='A version, "current" or "latest".')] = "current",
 ) -> None:
-    """Score a labelled set with a release: the same metrics, slices and report."""
+    """Score a labelled set with a release: the same metrics, slices and report.
+
+    An identity column in the CSV makes people the unit of the intervals.
+    """
     release_dir = resolve(models, version)
     with quietly(out) as show:
         from pipeline.evaluate_release import evaluate_release
 
-        show(evaluate_release(release_dir, photos, labels, out, kind))
+        for line in evaluate_release(release_dir, photos, labels, out, kind).lines():
+            show(line)

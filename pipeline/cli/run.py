@@ -147,10 +147,14 @@ def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
         _line(console, f"  {failure}")
     if len(summary.failures) > SHOWN_REASONS:
         _line(console, f"  and {len(summary.failures) - SHOWN_REASONS} more, in the report")
+    for warning in summary.warnings:
+        _line(console, f"Warning: {warning}", style="yellow")
     _line(console, f"Report:     {_short(summary.report)}", style="bold")
     _line(console, f"Evaluation: {_short(summary.evaluation)}")
     if summary.release:
         _line(console, f"Release:    {_short(summary.release)}", style="bold")
+    for variant, why in summary.left_out.items():
+        _line(console, f"Not in the release: {variant}. {why}", style="yellow")
     _line(console, "These labels say how a face appears to annotators, not who somebody is.")
     _line(console, "Next:", style="bold")
     genq, work = _as_typed(), shlex.quote(config.workdir)

@@ -6,7 +6,7 @@ evaluation and release are.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from components.evaluation.tfma_results import validation_failures
 from components.evaluation_report.artifacts import METRICS, REPORT
 from components.example_gen.artifacts import DEAD_LETTER, MANIFEST_JSON, PARTIAL
 from components.fairness_gate import VERDICT
+from components.model_exporter.artifacts import EXPORT_JSON
 
 PIPELINE_RUN = "pipeline_run"
 
@@ -56,6 +57,8 @@ class Summary:
       evaluation: folder of TFMA's results.
       report: the page for a reviewer.
       release: folder of the published release, or None.
+      warnings: what is wrong with the experiment, or the band, and does not block; one line each.
+      left_out: variants that are not in it because they failed: name -> why.
     """
 
     data: str
@@ -67,6 +70,8 @@ class Summary:
     evaluation: Path
     report: Path
     release: Path | None
+    warnings: tuple[str, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def summarize(connection: mlmd.ConnectionConfig, run_id: str) -> Summary:
@@ -93,7 +98,20 @@ def summarize(connection: mlmd.ConnectionConfig, run_id: str) -> Summary:
         evaluation=evaluation,
         report=report / REPORT,
         release=Path(str(release)) if release else None,
+        warnings=tuple(
+            f"{f['name']}: {f['text']}." for f in verdict["findings"] if not f["blocks"]
+        ),
+        left_out=read_left_out(outputs.get(("model-exporter", "exported_model"))),
     )
+
+
+def read_left_out(exported: mlmd.Artifact | None) -> dict[str, str]:
+    """Returns variant -> why it is not in the release; empty where nothing was exported."""
+    path = None if exported is None else Path(exported.uri) / EXPORT_JSON
+    if path is None or not path.exists():
+        return {}
+    left_out: dict[str, str] = json.loads(path.read_text()).get("left_out", {})
+    return left_out
 
 
 def describe_data(manifest: Path) -> str:

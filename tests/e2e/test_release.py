@@ -30,13 +30,16 @@ from components.release_pusher import component as pusher
 from components.release_pusher.artifacts import PushedRelease
 from components.release_pusher.contents import Sources
 from data import contract
-from data.errors import GateError
+from data.errors import GateError, ReleaseError
 from data.releases import checksums, release
 
 SMALL = ExportConfig(
     variants=("float32", "float16", "int8"),
     # Random filters under a fitted head lose more than a trained network; no search in this test.
     int8_max_mean_difference=0.1,
+    calibration_images=36,
+    judging_images=12,
+    agreement_images=24,
 )
 
 
@@ -138,7 +141,12 @@ def test_the_onnx_file_says_what_it_takes_gives_and_is(exported: SimpleNamespace
 def test_variants_agree_on_test_and_on_adversarial_images(exported: SimpleNamespace) -> None:
     """float32 agrees to 1e-4 everywhere, both decoders agree, int8 decides equally on faces."""
     found = json.loads((exported.parity / "parity_details.json").read_text())["comparisons"]
+    others = {c["variant"]: c["images"] for c in found if c["on"] == export.OTHERS}
+    found = [c for c in found if c["on"] != export.OTHERS]
     by = {(c["variant"], c["on"]): c for c in found}
+    assert others == {"float16": 24, "int8": 24}  # neither calibrated on nor judged by
+    pool = json.loads((exported.parity / "parity.json").read_text())["int8"]["agreement"]
+    assert pool["images"] == 40 + 24 and 0.9 < pool["equal_low"] < pool["equal_high"] == 1
     assert {on for _, on in by} == {export.TEST_IMAGES, export.ADVERSARIAL}
     assert len(by) == 2 * (2 + 3)
     for on in (export.TEST_IMAGES, export.ADVERSARIAL):
@@ -146,7 +154,8 @@ def test_variants_agree_on_test_and_on_adversarial_images(exported: SimpleNamesp
         assert by[export.SIGNATURES, on]["max_difference"] < 1e-5
         assert by[export.DECODERS, on]["max_difference"] < 2e-2
     test = by["int8", export.TEST_IMAGES]
-    assert json.loads((exported.parity / "parity.json").read_text())["int8"] == test
+    on_test = json.loads((exported.parity / "parity.json").read_text())["int8"]
+    assert {k: v for k, v in on_test.items() if k != "agreement"} == test
     assert test["images"] == 40 and test["equal_decisions"] >= 0.995
     # int8 is another model: it is not the float file under another name.
     assert test["mean_difference"] > 1e-4
@@ -220,19 +229,32 @@ converted: list[Path] = []
 
 @pytest.mark.usefixtures("doubtful")
 def test_an_int8_model_over_the_limit_stops_the_run_or_is_left_out(
-    saved_model: Path, examples_dir: Path, exported: SimpleNamespace, tmp_path: Path
+    saved_model: Path,
+    examples_dir: Path,
+    exported: SimpleNamespace,
+    sources: Sources,
+    tmp_path: Path,
 ) -> None:
-    """The message names variant, share and images; with "leave_out" the rest is published."""
+    """The message names variant, share and images; by default the rest is published."""
     converted[:] = [exported.model / "model.onnx"]
-    config = ExportConfig()
+    config = ExportConfig(on_variant_failure="stop")
     arguments = (saved_model, patterns(examples_dir))
     with pytest.raises(GateError, match=r"int8: only 50\.00% of 40 test images .*changed on: 00"):
         export.export(*arguments, config, tmp_path, tmp_path)
-    config = ExportConfig(int8_failure="leave_out")
-    export.export(*arguments, config, tmp_path, tmp_path)
+    export.export(*arguments, ExportConfig(), tmp_path, tmp_path)
     assert not (tmp_path / "model.int8.onnx").exists()
     said = json.loads((tmp_path / "export.json").read_text())
     assert said["variants"] == ["float32"] and "only 50.00%" in said["left_out"]["int8"]
+    details = json.loads((tmp_path / "parity_details.json").read_text())
+    assert details["left_out"] == said["left_out"]
+    folder = pusher.push(
+        dataclasses.replace(sources, exported=tmp_path, parity=tmp_path), tmp_path / "gender"
+    )
+    info = release.read_release(folder)
+    assert [v.name for v in info.variants] == ["saved_model", "float32"]
+    assert info.left_out == said["left_out"]
+    with pytest.raises(ReleaseError, match=r"no variant 'int8'. It was left out: int8: only"):
+        info.variant("int8")
 
 
 def test_the_canary_refuses_what_its_users_could_not_use(
@@ -240,19 +262,22 @@ def test_the_canary_refuses_what_its_users_could_not_use(
 ) -> None:
     """A damaged file and a model with other outputs are refused before anything is published."""
     images = read_images(patterns(examples_dir)["test"], 2)
-    answers = canary.check(saved_model, {"float32": exported.model / "model.onnx"}, images)
-    assert set(answers) == {"float32", "saved_model"} and len(answers["float32"]) == 2
+    reference = canary.saved_model_answers(saved_model, images)
+    answers = canary.check("float32", exported.model / "model.onnx", images, reference)
+    assert len(answers) == len(reference) == 2
     cut = tmp_path / "cut.onnx"
     cut.write_bytes((exported.model / "model.onnx").read_bytes()[:1_000_000])
     with pytest.raises(
         GateError, match=r"(?s)The canary.*failed with exit code 1.*INVALID_PROTOBUF"
     ):
-        canary.check(saved_model, {"float32": cut}, images)
+        canary.check("float32", cut, images, reference)
     model = onnx.load(str(exported.model / "model.onnx"))
     del model.graph.output[2]
     onnx.save(model, str(tmp_path / "two.onnx"))
     with pytest.raises(GateError, match="float32 answered .* expected p_positive float32"):
-        canary.check(saved_model, {"float32": tmp_path / "two.onnx"}, images)
+        canary.check("float32", tmp_path / "two.onnx", images, reference)
+    with pytest.raises(GateError, match="float32 and the SavedModel, .* differ"):
+        canary.check("float32", exported.model / "model.onnx", images, 1 - reference)
 
 
 def test_the_canary_cannot_import_tensorflow(tmp_path: Path) -> None:

@@ -126,10 +126,15 @@ def test_the_closing_table_leaves_out_what_chance_decides() -> None:
         SliceResult("brightness_band=low", 160, 150, 0.89, 0.97),
     ]
     here = Path("runs/demo").absolute()
-    summary = Summary("data", tuple(slices), 0.9, BLESSED, (), None, here, here, None)
+    left_out, warnings = {"int8": "too few labels"}, ("band: too wide.",)
+    summary = Summary(
+        *("data", tuple(slices), 0.9, BLESSED, (), None, here, here, None), warnings, left_out
+    )
     console = Console(width=200, record=True, file=io.StringIO())
     show(summary, config, console)
     said = console.export_text()
     assert "Eyeglasses=1" not in said and "1 of fewer than 50 examples" in said
     assert said.index("overall") < said.index("Male=1, Young=0") < said.index("brightness_band=low")
     assert "Report:     runs/demo" in said
+    assert "Not in the release: int8. too few labels" in said
+    assert "Warning: band: too wide." in said

@@ -7,6 +7,7 @@ import pytest
 
 from components.model_exporter import parity
 from components.model_exporter.config import ExportConfig
+from components.model_exporter.export import Optional
 from components.model_exporter.images import TestImage
 from components.model_exporter.quantization import Effect, choose_float_layers
 from data import contract
@@ -34,16 +35,34 @@ def test_the_gate_names_variant_and_images() -> None:
         parity.judge_difference(broken, 1e6)
 
 
-def test_too_many_changed_labels_are_refused() -> None:
-    """At 99.5 %, one of 250 may change and two may not; the message names them."""
-    names = [f"{i}.jpg" for i in range(250)]
-    expected = np.full(250, 0.7, np.float32)
-    found = expected.copy()
-    found[7] = 0.4
-    parity.judge_decisions(parity.compare("int8", "x", names, expected, found), ExportConfig())
-    found[9] = 0.4
-    with pytest.raises(GateError, match=r"int8: only 99\.20% of 250 x .* 7\.jpg, 9\.jpg"):
-        parity.judge_decisions(parity.compare("int8", "x", names, expected, found), ExportConfig())
+def changed_labels(images: int, changed: int) -> parity.Comparison:
+    """A comparison in which so many labels changed."""
+    expected = np.full(images, 0.7, np.float32)
+    found = np.where(np.arange(images) < changed, 0.4, expected).astype(np.float32)
+    return parity.compare("int8", "x", [f"{i}.jpg" for i in range(images)], expected, found)
+
+
+def test_labels_that_surely_change_too_often_are_refused() -> None:
+    """At 99.5 %, two of 312 prove nothing, forty of 4,000 do; the message names five of them."""
+    config = ExportConfig()
+    parity.judge_decisions(changed_labels(312, 2), config)
+    parity.judge_decisions(changed_labels(4000, 24), config)
+    with pytest.raises(
+        GateError, match=r"int8: only 99\.00% of 4000 x .* at most 99\.2\d%"
+    ) as error:
+        parity.judge_decisions(changed_labels(4000, 40), config)
+    assert "0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg and 35 more" in error.value.problem
+
+
+def test_agreement_is_pooled_over_sets() -> None:
+    """Three changed of 400; Wilson's interval by his formula."""
+    pool = parity.pooled([changed_labels(300, 1), changed_labels(100, 2)])
+    assert pool["images"] == 400 and pool["equal_decisions"] == pytest.approx(1 - 3 / 400)
+    n, p, z = 400, 1 - 3 / 400, 1.959964
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
+    assert pool["equal_low"] == pytest.approx(centre - half, abs=1e-6)
+    assert pool["equal_high"] == pytest.approx(centre + half, abs=1e-6)
 
 
 def images(count: int) -> list[TestImage]:
@@ -73,7 +92,7 @@ def test_a_slice_that_loses_more_than_a_point_beyond_its_interval_is_refused() -
     }
     assert (by["Young=1"].accuracy, by["Young=1"].reference_accuracy) == (1 - 12 / 200, 1)
     assert by["Young=0"].low < 0 < by["Young=0"].high
-    comparison = parity.Comparison("int8", "x", 400, 0.8, 0.0, 0.999, (), (), slices)
+    comparison = parity.Comparison("int8", "x", 400, 0.8, 0.0, 0.999, 0.99, 1.0, (), (), slices)
     with pytest.raises(GateError, match=r"slice overall|slice Young=1") as error:
         parity.judge_decisions(comparison, ExportConfig())
     assert "200.jpg" in error.value.problem
@@ -85,6 +104,8 @@ def test_a_slice_that_loses_more_than_a_point_beyond_its_interval_is_refused() -
         0.8,
         0.0,
         0.999,
+        0.99,
+        1.0,
         (),
         (),
         parity.compare_slices(
@@ -137,6 +158,28 @@ def test_layers_that_lose_too_much_stay_in_float_and_no_others() -> None:
     assert len(choose_float_layers(names, hopeless, config).float_layers) == 12
 
 
+def test_int8_fails_alone_and_float32_does_not(caplog: pytest.LogCaptureFixture) -> None:
+    """The first reason stays; with "stop" a variant that cannot be made is a GateError."""
+    optional = Optional("leave_out")
+    with optional.may_fail("int8"):
+        raise GateError("int8: too few labels", "a remedy")
+    with optional.may_fail("int8"):
+        raise ValueError("later")
+    with optional.may_fail("float16"):
+        raise ValueError("no such operation")
+    assert optional.left_out == {
+        "int8": "int8: too few labels",
+        "float16": "float16 cannot be made: ValueError('no such operation')",
+    }
+    assert "int8 is left out of the release. int8: too few labels" in caplog.text
+    with pytest.raises(GateError, match="far off"), optional.may_fail("float32"):
+        raise GateError("float32: far off")
+    with pytest.raises(MemoryError), optional.may_fail("int8"):
+        raise MemoryError
+    with pytest.raises(GateError, match="cannot be made"), Optional("stop").may_fail("int8"):
+        raise ValueError("no such operation")
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -146,7 +189,8 @@ def test_layers_that_lose_too_much_stay_in_float_and_no_others() -> None:
         ("parity_images", 0),
         ("max_difference_float32", 0.0),
         ("min_equal_decisions", 1.1),
-        ("int8_failure", "ignore"),
+        ("on_variant_failure", "ignore"),
+        ("agreement_images", -1),
         ("int8_max_float_layers", -1),
     ],
 )

@@ -133,7 +133,7 @@ def test_photos_are_scored_by_the_faces_in_them(
     (photos / "wall.jpg").write_bytes(encoded(Image.fromarray(WALL)))
     table_of_labels = labels(tmp_path / "l.csv", ["a.png", "h.jpg", "lying.jpg", "wall.jpg"])
     out = tmp_path / "out"
-    page = evaluate_release(release_dir, photos, table_of_labels, out, Kind.PHOTOS)
+    done = evaluate_release(release_dir, photos, table_of_labels, out, Kind.PHOTOS)
     found = table.load(out / "predictions").split("external").set_index(contract.IMAGE_ID)
     assert sorted(found.index) == ["a.png", "h.jpg", "lying.jpg"]
     for name in ("a.png", "h.jpg"):
@@ -148,7 +148,10 @@ def test_photos_are_scored_by_the_faces_in_them(
     )
     assert other == pytest.approx(same, abs=0.02)
     assert (out / NO_FACE).read_text().split() == ["image_id", "wall.jpg"]
-    text = page.read_text()
+    said = "\n".join(done.lines())
+    assert f"Faces found in 3 of 4 photos; the others are in {out / NO_FACE}." in said
+    assert "3 images (people unknown" in said and str(done.page) in said
+    text = done.page.read_text()
     assert "3 of 4 photos, no face found in 1" in text and "--kind photos" in text
     assert "data:image/jpeg;base64," in text  # the gallery shows the crops
     with Image.open(out / "crops/a.png") as image:
@@ -187,7 +190,7 @@ def test_aligned_images_and_their_detector_crops_stand_side_by_side(
     out = tmp_path / "out"
     page = evaluate_release(
         release_dir, photos, labels(tmp_path / "l.csv", list(aligned)), out, Kind.BOTH
-    )
+    ).page
     served = json.loads((out / "metrics.json").read_text())["served"]
     crops = {name: detector_crop(content, detector) for name, content in aligned.items()}
     there = {name: crop for name, crop in crops.items() if crop is not None}

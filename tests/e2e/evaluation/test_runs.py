@@ -224,9 +224,9 @@ def test_any_labelled_set_can_be_scored_with_a_release(
     photos.mkdir()
     for image_id in scored[contract.IMAGE_ID]:
         shutil.copy(workplace.data / "Img/img_align_celeba" / image_id, photos)
-    labels = scored[[contract.IMAGE_ID, "Male", "Young", "Eyeglasses"]]
+    labels = scored[[contract.IMAGE_ID, contract.IDENTITY, "Male", "Young", "Eyeglasses"]]
     labels.to_csv(tmp_path / "labels.csv", index=False)
-    page = evaluate_release(workplace.release, photos, tmp_path / "labels.csv", tmp_path / "out")
+    done = evaluate_release(workplace.release, photos, tmp_path / "labels.csv", tmp_path / "out")
     found = table.load(tmp_path / "out/predictions").split("external")
     pd.testing.assert_series_equal(
         found[contract.P_POSITIVE], scored[contract.P_POSITIVE], atol=1e-5, rtol=0
@@ -236,7 +236,14 @@ def test_any_labelled_set_can_be_scored_with_a_release(
     assert accuracy == runs[1].metrics["overall"]["metrics"]["accuracy"]
     assert {"Young=1", "Eyeglasses=1"} <= {s["name"] for s in metrics["slices"]}
     assert "Smiling=1" not in {s["name"] for s in metrics["slices"]}
-    assert "data:image/jpeg;base64," in page.read_text()
+    assert "data:image/jpeg;base64," in done.page.read_text()
+    said = "\n".join(done.lines())
+    people = scored[contract.IDENTITY].nunique()
+    assert f"{len(scored)} images ({people} people, the unit of the intervals); 95%" in said
+    value, low, high = (accuracy[key] for key in ("value", "low", "high"))
+    assert f"{value:.3f}  ({low:.3f} to {high:.3f})  n {len(scored)}" in said
+    for name in ("Balanced accuracy", "Abstention", "Error among the answers given"):
+        assert name in said
     (photos / scored[contract.IMAGE_ID][3]).write_bytes(b"<html>")
     with pytest.raises(ImageError, match=scored[contract.IMAGE_ID][3]):
         evaluate_release(workplace.release, photos, tmp_path / "labels.csv", tmp_path / "out2")
