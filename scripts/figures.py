@@ -1,9 +1,9 @@
 """Writes the README's table of figures from what the benchmarks printed.
 
-`--run NAME …` runs benchmarks/NAME.py first and keeps its last line, JSON, in
-benchmarks/results/NAME.json. Without it only the table is made anew.
+`--run NAME … [-- ARGUMENTS]` runs benchmarks/NAME.py first, with the arguments, and keeps its last
+line, JSON, in benchmarks/results/NAME.json. Without it only the table is made anew.
 
-Run: .venv/bin/python scripts/figures.py [--check | --run NAME …]
+Run: .venv/bin/python scripts/figures.py [--check | --run NAME … [-- ARGUMENTS]]
 """
 
 import json
@@ -25,13 +25,14 @@ GROUPS = {
     "serving": "the service: ",
     "detection": "face detection: ",
     "runners": "Beam: ",
+    "real_faces": "real faces: ",
 }
 """Benchmark -> what its claims are about; as a reader asks: the whole, then along the pipeline."""
 
 
-def run(name: str) -> None:
-    """Runs a benchmark and keeps its claims."""
-    command = [sys.executable, ROOT / "benchmarks" / f"{name}.py"]
+def run(name: str, more: list[str]) -> None:
+    """Runs a benchmark with its arguments and keeps its claims."""
+    command = [sys.executable, ROOT / "benchmarks" / f"{name}.py", *more]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     print(done.stdout)
     claims = json.loads(done.stdout.strip().splitlines()[-1])
@@ -86,8 +87,12 @@ def main() -> None:
     """Rewrites the README, or says that it is out of date."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["--run"]:
-        for name in arguments[1:] or GROUPS:
-            run(name)
+        names, more = arguments[1:], list[str]()
+        if "--" in names:
+            at = names.index("--")
+            names, more = names[:at], names[at + 1 :]
+        for name in names or GROUPS:
+            run(name, more)
     current = README.read_text()
     wanted = with_table(current)
     if arguments != ["--check"]:
