@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from components.trainer import augmentation, preprocessing
 from components.trainer.config import TrainerConfig
 from components.trainer.images import LabelledImages
+from components.trainer.photo_augmentation import photo_like
 
 Fetch = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """(index int64 (batch,), seeds int32 (batch, 2)) -> inputs (batch, …), inside tf.data."""
@@ -47,7 +48,7 @@ def image_source(images: LabelledImages, config: TrainerConfig) -> Source:
 
     def training(index: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         batch = decode(index)  # (B, size, size, 3)
-        if config.uncacheable:
+        if any(name != "photo_like" for name in config.uncacheable):
             batch = tf.map_fn(
                 lambda each: augmentation.change(each[0], each[1], config),
                 (batch, seeds),
@@ -56,6 +57,8 @@ def image_source(images: LabelledImages, config: TrainerConfig) -> Source:
         if config.flip:
             flip = augmentation.mirrored(seeds)[:, None, None, None]
             batch = tf.where(flip, tf.reverse(batch, [2]), batch)
+        if config.photo_like:
+            batch = photo_like(batch, seeds[0], config.photo_like)
         return batch
 
     return Source(images.labels, training, lambda index, seeds: decode(index))

@@ -11,7 +11,10 @@ MIN_IMAGE_SIZE_PX = 75
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """The recipe. The defaults are the celeba preset's.
+    """The recipe. The defaults train the top of the network on cached activations.
+
+    That is the cheapest way; the presets of pipeline/config.py train the whole network, which is
+    more accurate on faces (docs/decisions/0019).
 
     The optimiser is AdamW (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization") under
     a cosine schedule (Loshchilov & Hutter 2017, "SGDR") with linear warm-up (Goyal et al. 2017),
@@ -25,7 +28,7 @@ class TrainerConfig:
 
     Attributes:
       image_size_px: side of the square that images are resized to, inside the graph; 299 is
-        InceptionV3's own.
+        InceptionV3's own, 112 holds what tells faces apart at a seventh of the time.
       weights: "imagenet" (downloaded by Keras and checked against its hash), "none" (random), or a
         path: a Keras weights file of InceptionV3 without top (.h5, .weights.h5, .keras), a
         SavedModel, or an earlier release of genq, whose head is taken over as well.
@@ -54,6 +57,10 @@ class TrainerConfig:
       zoom, shear, crop, colour: augmentation as the seed project does it, each the largest change:
         zoom by 1 ± zoom, shear by ± shear radians, a cut of up to that share of height and
         width, brightness and contrast by 1 ± colour. Any of them switches the cache off.
+      photo_like: how far training images are made to look like photographs of other sources:
+        turned, scaled, shifted, softer or sharper, recoloured, compressed, covered in part
+        (components/trainer/photo_augmentation.py); 0 is off, 1 the full range. Switches the cache
+        off, too.
       activation_cache: compute the frozen part once per image and keep it on disk.
       cache_budget_gb: disk that the cache may take, GB of 1e9 bytes; decides where the network is
         cut. Said before it is spent.
@@ -88,6 +95,7 @@ class TrainerConfig:
     shear: float = 0.0
     crop: float = 0.0
     colour: float = 0.0
+    photo_like: float = 0.0
     batch_norm: Literal["frozen", "trained"] = "frozen"
     batch_norm_momentum: float = 0.99
     activation_cache: bool = True
@@ -103,7 +111,8 @@ class TrainerConfig:
     @property
     def uncacheable(self) -> tuple[str, ...]:
         """The augmentations asked for that change more than a mirror does, by field name."""
-        return tuple(f for f in ("zoom", "shear", "crop", "colour") if getattr(self, f) > 0)
+        changes = ("zoom", "shear", "crop", "colour", "photo_like")
+        return tuple(field for field in changes if getattr(self, field) > 0)
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -149,6 +158,7 @@ class TrainerConfig:
             *("zoom", "shear", "crop", "colour"),
         ):
             require(0 <= getattr(self, field) < 1, field, "0 or more, below 1")
+        require(0 <= self.photo_like <= 1, "photo_like", "0 to 1")
         for field in ("batch_norm_momentum", "target_error"):
             require(0 < getattr(self, field) < 1, field, "between 0 and 1")
         for field in ("weight_decay", "mixup"):

@@ -24,6 +24,9 @@ from data.errors import GateError
 
 logger = logging.getLogger("genq.trainer")
 
+GRADIENT_NORM: Final = 5.0
+"""Longer gradients are shortened to this: a whole network at a high rate has rare large ones."""
+
 
 def fit_phase(
     model: keras.Model,
@@ -95,7 +98,9 @@ def compile_recipe(model: keras.Model, config: TrainerConfig, phase: str, steps:
         warmup_target=config.learning_rate(phase),
         warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=config.weight_decay, global_clipnorm=GRADIENT_NORM
+    )
     # As Loshchilov & Hutter and timm do it: no decay of biases and normalisation parameters.
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     model.compile(

@@ -22,14 +22,34 @@ def resize_and_scale(image: tf.Tensor, size_px: int) -> tf.Tensor:
     """uint8, (..., height, width, 3) -> float32, (..., size_px, size_px, 3) in [-1, 1].
 
     The aspect ratio is not kept (178x218 becomes square), as most CelebA models do it; every
-    consumer hands over crops of the same ratio. Bilinear with half-pixel centres and without
-    antialiasing is what tf2onnx carries over exactly. The scale is that of
+    consumer hands over crops of the same ratio. The resize is linear and antialiased, Pillow's
+    BILINEAR: without antialiasing a sharp photo looks unlike a soft one after shrinking, and the
+    network learns how sharp its training images were (docs/decisions/0019). It is two products
+    with small matrices, because tf2onnx carries those over exactly and no version of ONNX's Resize
+    does antialiasing as TensorFlow does. The scale is that of
     `keras.applications.inception_v3.preprocess_input`.
     """
-    # tf2onnx 1.17 drops the conversion that TensorFlow's resize does by itself: say it.
     pixels = tf.cast(image, tf.float32)
-    resized = tf.image.resize(pixels, (size_px, size_px), method="bilinear", antialias=False)
-    return resized / 127.5 - 1.0
+    height, width = tf.shape(pixels)[-3], tf.shape(pixels)[-2]
+    before = list(range(pixels.shape.rank - 3))
+    first, second, third = (len(before) + axis for axis in range(3))
+    planes = tf.transpose(pixels, [*before, third, first, second])  # -> (..., 3, height, width)
+    rows = _resize_weights(height, size_px) @ planes  # -> (..., 3, size, width)
+    resized = rows @ tf.transpose(_resize_weights(width, size_px))  # -> (..., 3, size, size)
+    return tf.transpose(resized, [*before, second, third, first]) / 127.5 - 1.0
+
+
+def _resize_weights(pixels: tf.Tensor, size_px: int) -> tf.Tensor:
+    """Returns float32 (size_px, pixels): what each pixel of an axis adds to each output pixel.
+
+    A triangle around each output pixel's centre, as wide as the step between two of them, at least
+    one pixel; normalised at the edges. So does Pillow (`Resample.c`, `precompute_coeffs`).
+    """
+    step = tf.cast(pixels, tf.float32) / size_px
+    centre = (tf.range(size_px, dtype=tf.float32) + 0.5) * step - 0.5  # (size,)
+    away = tf.range(tf.cast(pixels, tf.float32))[None, :] - centre[:, None]  # (size, pixels)
+    weights = tf.maximum(1.0 - tf.abs(away) / tf.maximum(step, 1.0), 0.0)
+    return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
 
 
 def decode_batch(image_bytes: tf.Tensor, size_px: int) -> tf.Tensor:

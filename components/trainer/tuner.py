@@ -124,7 +124,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
             "The tuner searches on cached activations; this recipe has none "
             f"(trainer.strategy={config.strategy}, trainer.activation_cache="
             f"{str(config.activation_cache).lower()}, {', '.join(config.uncacheable) or 'flip'}).",
-            "Set trainer.strategy=two_phase without zoom, shear, crop and colour, or "
+            "Set trainer.strategy=two_phase without zoom, shear, crop, colour and photo_like, or "
             "tuner.trials=0.",
         )
     if CACHE_DIR_KEY not in fn_args.custom_config:

@@ -6,8 +6,15 @@ import numpy as np
 import tensorflow as tf
 
 from components.trainer import augmentation
-from components.trainer.batches import Source, balanced_weights, plain_batches, training_batches
+from components.trainer.batches import (
+    Source,
+    balanced_weights,
+    image_source,
+    plain_batches,
+    training_batches,
+)
 from components.trainer.config import TrainerConfig
+from components.trainer.images import LabelledImages
 
 CONFIG = TrainerConfig(batch_size=4)
 COUNT = 10
@@ -97,6 +104,22 @@ def test_balanced_weights_give_both_classes_the_same_sum() -> None:
     batches, _ = training_batches(source, config, phase="head", first_epoch=0, epochs=1)
     [(_, target, weight)] = batches
     np.testing.assert_allclose(weight, np.where(target[:, 0] == 1, 2.0, 2 / 3))
+
+
+def test_only_training_images_are_made_to_look_like_photos() -> None:
+    """With photo_like, what validation sees stays as it is, and training sees changed images."""
+    rng = np.random.default_rng(2)
+    encoded = [
+        tf.io.encode_jpeg(rng.integers(0, 256, (218, 178, 3), np.uint8)).numpy() for _ in range(4)
+    ]
+    images = LabelledImages(tf.constant(encoded), LABELS[:4], tuple(encoded))
+    plain = replace(CONFIG, image_size_px=75, flip=False)
+    like_photos = replace(plain, photo_like=1.0)
+    index, seeds = tf.range(4, dtype=tf.int64), tf.constant([[1, 2]] * 4)
+    as_it_is = image_source(images, plain).training(index, seeds)
+    np.testing.assert_array_equal(image_source(images, like_photos).plain(index, seeds), as_it_is)
+    changed = image_source(images, like_photos).training(index, seeds)
+    assert np.abs(changed - as_it_is).mean() > 0.05
 
 
 def test_augmentation_follows_its_seed_eagerly_and_in_tf_data() -> None:

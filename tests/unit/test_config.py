@@ -31,12 +31,13 @@ def test_overrides_win_over_the_file_and_the_file_over_the_preset(tmp_path: Path
     assert config.trainer.image_size_px == load("celeba").trainer.image_size_px
 
 
-def test_celeba_is_the_seeds_setting() -> None:
-    """5,000 balanced images, 299 px, ImageNet weights."""
+def test_celeba_trains_the_whole_network_on_the_seeds_sample() -> None:
+    """5,000 balanced images and ImageNet weights; docs/decisions/0019 has the recipe's reasons."""
     config = load("celeba")
     assert config.sampling.total == 5000
     assert config.sampling.balance_by == ("Male",)
-    assert (config.trainer.image_size_px, config.trainer.weights) == (299, "imagenet")
+    assert (config.trainer.image_size_px, config.trainer.weights) == (112, "imagenet")
+    assert (config.trainer.strategy, config.trainer.photo_like) == ("full", 1.0)
 
 
 @pytest.mark.parametrize(
