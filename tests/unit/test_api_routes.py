@@ -100,6 +100,6 @@ def test_a_worker_says_when_its_work_changes() -> None:
     """Nobody has to ask it: each start and each end of background work is told."""
     told: list[tuple[int, int]] = []
     workers = Workers(1, 4, 10.0, lambda running, waiting: told.append((running, waiting)))
-    assert workers.background(lambda: None)
+    assert workers.background(lambda: None, lambda error: None)
     workers.close()
     assert told[-1] == (0, 0)
