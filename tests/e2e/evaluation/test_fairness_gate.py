@@ -51,19 +51,23 @@ def test_a_band_that_breaks_its_promise_warns_or_blocks():
     """Missed on val, or surely broken on test: a line of its own; a setting makes it block."""
     rows = predictions(error=0.02)
     rows[contract.UNCERTAIN] = False
-    assert "uncertainty_band" not in found(judge(rows, fingerprints(rows), CONFIG, None, BAND))
+    assert "uncertainty_band" not in found(
+        judge(rows, fingerprints(rows), CONFIG, calibration=BAND)
+    )
     missed = BAND | {"target_met": False, "error_bound": 0.083}
-    verdict = judge(rows, fingerprints(rows), CONFIG, None, missed)
+    verdict = judge(rows, fingerprints(rows), CONFIG, calibration=missed)
     assert found(verdict)["uncertainty_band"] is False and verdict.outcome == "warned"
     assert "the best bound is 8.3%" in "\n".join(verdict.reasons)
     blocking = EvaluationConfig(on_missed_target="block")
-    assert judge(rows, fingerprints(rows), blocking, None, missed).outcome == "blocked"
+    assert judge(rows, fingerprints(rows), blocking, calibration=missed).outcome == "blocked"
     wrong = predictions(error=0.2)
     wrong[contract.UNCERTAIN] = False
-    verdict = judge(wrong, fingerprints(wrong), blocking, None, BAND)
+    verdict = judge(wrong, fingerprints(wrong), blocking, calibration=BAND)
     assert "the band promises at most 5.0%" in "\n".join(verdict.reasons)
     wrong[contract.UNCERTAIN] = True  # no answer, no wrong one
-    assert "uncertainty_band" not in found(judge(wrong, fingerprints(wrong), blocking, None, BAND))
+    assert "uncertainty_band" not in found(
+        judge(wrong, fingerprints(wrong), blocking, calibration=BAND)
+    )
 
 
 def test_planted_unfairness_is_found_and_named():
