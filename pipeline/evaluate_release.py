@@ -61,7 +61,7 @@ class Evaluated:
       overall: figures over all images that were scored.
       confidence: of their intervals.
       images: lines of the CSV; more than were scored where photos show no face.
-      no_face: file that lists the photos in which no face was found; None where there are none.
+      no_face: file that lists the photos without a face; None where none was looked for.
     """
 
     page: Path
@@ -75,10 +75,8 @@ class Evaluated:
         of = self.overall
         lines = []
         if self.no_face is not None:
-            lines.append(
-                f"Faces found in {of.n:,} of {self.images:,} photos; the others are in "
-                f"{self.no_face}."
-            )
+            others = f"; the others are in {self.no_face}" if of.n < self.images else ""
+            lines.append(f"Faces found in {of.n:,} of {self.images:,} photos{others}.")
         people = "people unknown: intervals take images as independent"
         if of.people is not None:
             people = f"{of.people:,} people, the unit of the intervals"
@@ -166,7 +164,7 @@ def evaluate_release(
         overall=content.overall,
         confidence=config.confidence,
         images=len(scored),
-        no_face=out / NO_FACE if missing else None,
+        no_face=out / NO_FACE if kind is Kind.PHOTOS else None,
     )
 
 
