@@ -195,8 +195,8 @@ def demo() -> PipelineConfig:
             fine_tune_learning_rate=1e-3,
             # A small network from random weights, judged on few faces, cannot promise 2 %.
             target_error=0.05,
-            # Otherwise sums of the threads' parts differ in their last digit from run to run, and
-            # six epochs from random weights make percents of accuracy of that (field-log.md).
+            # Otherwise gradients differ in their last digit from run to run, and six epochs from
+            # random weights make percents of accuracy of that (field-log.md).
             deterministic=True,
         ),
         evaluation=EvaluationConfig(

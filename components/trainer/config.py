@@ -5,6 +5,8 @@ from typing import Literal
 
 from data.errors import ConfigError
 
+ONE_AT_A_TIME = ("TF_NUM_INTEROP_THREADS", "1")
+"""What TensorFlow reads from the environment as it starts: one operation runs at a time."""
 MIN_IMAGE_SIZE_PX = 75
 """InceptionV3's smallest input (keras.applications.inception_v3)."""
 
@@ -71,7 +73,8 @@ class TrainerConfig:
       precision: "auto" takes mixed_bfloat16 where it is faster: on CPUs with AMX, and on GPUs.
       frozen_engine: what computes the frozen part for the cache; "auto" takes OpenVINO where it is
         installed, on one processor (two to three times as fast), TensorFlow otherwise.
-      deterministic: only operations that give the same bits each time; slower on GPUs.
+      deterministic: only operations that give the same bits each time, one after another; slower
+        on GPUs.
     """
 
     image_size_px: int = 299

@@ -1,12 +1,16 @@
 """What to compute with: numbers, devices and determinism, chosen by what the machine has."""
 
+import logging
+import os
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from components.trainer.config import TrainerConfig
+from components.trainer.config import ONE_AT_A_TIME, TrainerConfig
 from data.errors import ConfigError
+
+logger = logging.getLogger("genq.trainer")
 
 BFLOAT16_FLAGS = frozenset({"amx_bf16"})
 """Linux CPU flags under which bfloat16 is faster than float32. With avx512_bf16 alone it is slower,
@@ -53,8 +57,26 @@ def choose_strategy(batch_size: int) -> tf.distribute.Strategy:
 def seed_everything(config: TrainerConfig) -> None:
     """Seeds Python, NumPy and TensorFlow; with `deterministic`, also fixes every operation's order.
 
-    TensorFlow can switch determinism on but not off again: it lasts as long as the process.
+    TensorFlow can switch determinism on but not off again: it lasts as long as the process. On CPUs
+    it is not enough: while two operations run at once, some sum their parts in another order, and
+    the last digit differs (docs/field-log.md, 2026-11-28). Only one may run at a time, on all
+    cores; TensorFlow takes that before its first operation only, so `genq run` says it in the
+    environment (ONE_AT_A_TIME) before anything is loaded.
     """
     keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    if not config.deterministic:
+        return
+    tf.config.experimental.enable_op_determinism()
+    if (
+        tf.config.list_physical_devices("GPU")
+        or os.environ.get(ONE_AT_A_TIME[0]) == ONE_AT_A_TIME[1]
+    ):
+        return
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        logger.warning(
+            "trainer.deterministic: TensorFlow runs already, with several operations at once, so "
+            "the last digit may differ from run to run. Set %s=%s before the program starts.",
+            *ONE_AT_A_TIME,
+        )

@@ -5,6 +5,7 @@ In: a PipelineConfig and a console. Out: lines a person reads.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.trainer.config import ONE_AT_A_TIME
 from data.errors import ConfigError
 from data.files import is_remote
 from pipeline.cli import checks as doctor
@@ -65,6 +67,9 @@ def run_and_show(
     if not config.data.root:
         synthesize_with_progress(Path(config.data_root), config.data.synthetic, console)
 
+    if config.trainer.deterministic:
+        # TensorFlow reads it as it starts; see components/trainer/hardware.py.
+        os.environ.setdefault(*ONE_AT_A_TIME)
     with console.status("Loading TensorFlow and TFX"):
         from pipeline.history.summary import summarize
         from pipeline.pipeline import create_pipeline

@@ -12,6 +12,7 @@ from components.trainer import run_fn
 from components.trainer.batches import Source
 from components.trainer.config import TrainerConfig
 from components.trainer.fitting import fit_phase
+from components.trainer.hardware import seed_everything
 from components.trainer.training_state import EpochRow, TrainingState
 from data.errors import GateError
 
@@ -185,3 +186,25 @@ def test_an_attempt_after_the_last_epoch_still_leaves_history_figure_and_logs(
     assert (tmp_path / "history.csv").read_text().count("\nhead,") == 2
     assert (tmp_path / "training.png").stat().st_size > 0
     assert list(tmp_path.glob("train/events*")) and list(tmp_path.glob("validation/events*"))
+
+
+def test_determinism_that_cannot_be_had_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One operation at a time, or a line that says what to set before the program starts."""
+    asked: list[int] = []
+
+    def too_late(number: int) -> None:
+        asked.append(number)
+        raise RuntimeError
+
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
+    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", too_late)
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
+    seed_everything(TrainerConfig())
+    assert not asked
+    seed_everything(TrainerConfig(deterministic=True))
+    assert asked == [1] and "TF_NUM_INTEROP_THREADS=1" in caplog.text
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "1")
+    seed_everything(TrainerConfig(deterministic=True))
+    assert asked == [1]
