@@ -261,6 +261,7 @@ def test_schema_names_every_feature_of_the_contract():
         contract.IMAGE_BYTES,
         contract.BRIGHTNESS,
         contract.SHARPNESS,
+        contract.GROUPS,
     }
     # A shape where every example has the feature, a value_count where it may be absent.
     for f in schema().feature:
