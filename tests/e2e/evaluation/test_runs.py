@@ -271,14 +271,14 @@ def test_wrong_labels_are_named(tmp_path: Path, text: str, words: str) -> None:
     ("header", "line"),
     [
         # FairFace's and UTKFace's own, after renaming nothing but the label.
-        ("file,age,Male,race,service_test", "val/{i}.jpg,20-29,{m},East Asian,True"),
+        ("file,age,Male,race,service_test", "val/{i}.jpg,{decade}0-{decade}9,{m},East Asian,True"),
         ("image_id,age,Male,ethnicity", "{i}.jpg,{i},{m},2"),
     ],
 )
 def test_evaluate_keeps_further_columns(tmp_path: Path, header: str, line: str) -> None:
     """They reach the table of predictions."""
     path = tmp_path / "labels.csv"
-    lines = [line.format(i=i, m=i % 2) for i in range(1, 101)]
+    lines = [line.format(i=i, m=i % 2, decade=2 + i % 3) for i in range(1, 101)]
     path.write_text("\n".join([header, *lines]) + "\n")
     frame, _ = read_labels(path)
     frame = table.add_groups(frame)
