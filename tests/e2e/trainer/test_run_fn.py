@@ -183,7 +183,10 @@ def test_the_whole_network_trains_in_mixed_precision_and_ships_in_float32(
 
 
 def test_preprocessing_is_the_bilinear_resize_it_says_it_is() -> None:
-    """Eager, inside tf.data and an independent NumPy calculation agree, up and down in size."""
+    """Eager and inside tf.data agree; enlarging, an independent NumPy calculation does, too.
+
+    Shrinking, which is antialiased: tests/unit/test_photo_augmentation.py, against Pillow.
+    """
     pixels = np.random.default_rng(0).integers(0, 256, (218, 178, 3), dtype=np.uint8)
     for size_px in (75, 299):
         eager = preprocessing.resize_and_scale(tf.constant(pixels), size_px).numpy()
@@ -192,8 +195,9 @@ def test_preprocessing_is_the_bilinear_resize_it_says_it_is() -> None:
             .map(lambda image, s=size_px: preprocessing.resize_and_scale(image, s))
             .as_numpy_iterator()
         )
-        np.testing.assert_array_equal(eager, mapped)
-        np.testing.assert_allclose(eager, bilinear(pixels, size_px) / 127.5 - 1, atol=1e-4)
+        np.testing.assert_allclose(eager, mapped, atol=1e-6)
+        if size_px > max(pixels.shape):
+            np.testing.assert_allclose(eager, bilinear(pixels, size_px) / 127.5 - 1, atol=1e-4)
 
 
 def bilinear(image: np.ndarray[Any, Any], size_px: int) -> np.ndarray[Any, Any]:
