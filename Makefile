@@ -8,6 +8,8 @@ READY := .venv/.ready
 TESTS := .venv/.ready-tests
 CHECK := .venv/.ready-lint
 DOCS := .venv/.ready-docs
+# PyAV: the tests of videos need it, nothing else does.
+VIDEO := .venv/.ready-video
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,11 +19,11 @@ run: $(READY)  ## run the whole pipeline on a synthetic data set; ARGS='--preset
 
 # A file's tests stay together: they share what is slow to make. A worker takes up to 3 GB.
 WORKERS ?= 2
-test: $(TESTS)  ## run all tests but the nightly ones, in two processes; ARGS='tests/unit' for some, WORKERS=0 for one
+test: $(TESTS) $(VIDEO)  ## run all tests but the nightly ones, in two processes; ARGS='tests/unit' for some, WORKERS=0 for one
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # Of some tests, figures would mislead: only without ARGS does docs/coverage.md get them.
-coverage: $(TESTS)  ## all tests, measured; takes half as long again
+coverage: $(TESTS) $(VIDEO)  ## all tests, measured; takes half as long again
 	@mkdir -p build
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term \
 		--cov-report=json:build/coverage.json $(ARGS)
@@ -53,7 +55,7 @@ docs: $(DOCS)  ## build the documentation into build/docs; fails on a broken lin
 	@.venv/bin/sphinx-build -q -W --keep-going -b html docs build/docs
 	@echo "build/docs/index.html"
 
-nightly: $(TESTS)  ## the tests that are too slow for every change, or that ask the registry
+nightly: $(TESTS) $(VIDEO)  ## the tests that are too slow for every change, or that ask the registry
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m nightly $(ARGS)
 
 update: $(TESTS)  ## take the newest versions that fit, for every Python; set up anew; test (then scripts/other-world)

@@ -297,6 +297,6 @@ def _av() -> Any:
     except ModuleNotFoundError as error:
         raise ConfigError(
             "The package av (PyAV), which reads videos, is not installed.",
-            "pip install 'genq[video]'",
+            "In a clone: scripts/setup video; elsewhere: pip install 'genq[video]'",
         ) from error
     return av
