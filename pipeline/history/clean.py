@@ -74,17 +74,19 @@ class Plan:
 def plan(store: MetadataStore, workdir: Path, root: Path) -> Plan:
     """Finds out what is needed, and how large everything is; changes nothing."""
     needed = _needed(store)
-    known = {Path(a.uri): a for a in store.get_artifacts()}
+    # A path may be that of several artifacts: a reviewer's decision has the path of its model.
+    known: dict[Path, list[mlmd.Artifact]] = {}
+    for artifact in store.get_artifacts():
+        known.setdefault(Path(artifact.uri), []).append(artifact)
     items = []
     for node in sorted(p for p in root.iterdir() if p.is_dir()):
         for key in sorted(p for p in node.iterdir() if p.is_dir() and p.name != ".system"):
             for folder in sorted(key.iterdir(), key=lambda p: (len(p.name), p.name)):
                 # A value artifact's path is that of a file in its folder.
-                artifact = known.get(folder) or known.get(folder / "value")
-                why = needed.get(artifact.id, "") if artifact else ""
-                items.append(
-                    Item(folder, node.name, _size(folder), artifact.id if artifact else None, why)
-                )
+                own = known.get(folder) or known.get(folder / "value") or []
+                why = next((needed[a.id] for a in own if a.id in needed), "")
+                first = own[0].id if own else None
+                items.append(Item(folder, node.name, _size(folder), first, why))
     return Plan(tuple(items), workdir / CACHE, _size(workdir / CACHE))
 
 

@@ -125,6 +125,8 @@ def differences(a: Run, b: Run, nodes: tuple[Started, Started]) -> dict[str, lis
     settings = _unequal(*(flat(json.loads(r.properties["run_config"])) for r in (a, b)))
     data = _unequal(*(_data(r) for r in (a, b)))
     codes = [{n.id: n.code[:12] for n in started.nodes if n.code} for started in nodes]
+    both = codes[0].keys() & codes[1].keys()  # a node that did not run has none to compare
+    codes = [{node: code for node, code in found.items() if node in both} for found in codes]
     metrics: list[tuple[str, ...]] = []
     own, other = (r.metrics["overall"]["metrics"] for r in (a, b))
     for name in own:
