@@ -81,7 +81,7 @@ class Workplace:
     def newest(self, node: str, key: str) -> Path:
         """Returns the folder of a node's newest output."""
         folder = self.workdir / "pipeline" / node / key
-        return max(folder.iterdir(), key=lambda p: int(p.name))
+        return max((p for p in folder.iterdir() if p.is_dir()), key=lambda p: int(p.name))
 
 
 def nodes(output: str) -> dict[str, str]:

@@ -75,7 +75,7 @@ def states(work: Path) -> Counter[str]:
 def output(work: Path, node: str, key: str) -> Path:
     """Returns the newest output of a node."""
     folder = work / "root" / node / key
-    return max(folder.iterdir(), key=lambda p: int(p.name))
+    return max((p for p in folder.iterdir() if p.is_dir()), key=lambda p: int(p.name))
 
 
 def records(work: Path, split: str) -> list[tf.train.Example]:
