@@ -2,8 +2,11 @@
 
 Draws test sets of people whose images err together (a shared effect of the person on the score of
 each image), measures them as components/evaluation does, and counts how often the interval holds
-the true value, which a population a thousand times as large gives. The peer is what takes images
+the true value, which a population of 100,000 people gives. The peer is what takes images
 for independent: Wilson for rates, Newcombe for differences, a bootstrap over images for AUC.
+
+Closed forms are counted on ten times as many draws as what is resampled, or sorted: at 1,000 draws
+a coverage of 95 % is known to 1.4 points only (two standard errors), at 10,000 to 0.4.
 
 Settings: "demo" has 320 people with 2.6 images on average, "celeba" 300 with 20, "few" 50 with 20.
 
@@ -43,6 +46,8 @@ FIGURES: Final = (
     "gap, people",
     "gap, images",
 )
+RANKED: Final = ("auc", "auc difference")
+"""Figures that need the order of the scores: slow."""
 CONFIDENCE: Final = 0.95
 
 
@@ -107,7 +112,7 @@ def _auc(score: NDArray[np.float64], label: NDArray[np.bool_]) -> float:
 
 
 def measured(world: World, replicates: int, *, by_people: bool) -> dict[str, Interval]:
-    """Returns the intervals: ours, or those of independent images."""
+    """Returns the intervals: ours, or those of independent images; no RANKED without replicates."""
     n = len(world.label)
     every = np.ones(n, np.bool_)
     right = (world.score > 0) == world.label
@@ -120,10 +125,6 @@ def measured(world: World, replicates: int, *, by_people: bool) -> dict[str, Int
         ],
         whose,
     )
-    ranking = bootstrap.Ranking(world.score, world.label.astype(np.int8))
-    weights = bootstrap.Replicates(whose, replicates, seed=0)
-    found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
-    old_ranking = bootstrap.Ranking(world.baseline, world.label.astype(np.int8))
     pair = clusters.pairs([(right, old, every)], whose)[0].interval()
     if not by_people:
         pair = intervals.paired_difference(
@@ -132,6 +133,19 @@ def measured(world: World, replicates: int, *, by_people: bool) -> dict[str, Int
             int((~right & old).sum()),
             int((~right & ~old).sum()),
         )
+    result = {
+        "accuracy": clusters.rate(right, whose),
+        "fnr": clusters.rate(~right, whose, world.label),
+        "paired difference": pair,
+        "gap, people": gaps[0].interval(),
+        "gap, images": gaps[1].interval(),
+    }
+    if not replicates:
+        return result
+    ranking = bootstrap.Ranking(world.score, world.label.astype(np.int8))
+    weights = bootstrap.Replicates(whose, replicates, seed=0)
+    found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
+    old_ranking = bootstrap.Ranking(world.baseline, world.label.astype(np.int8))
     value = _auc(world.score, world.label)
     z = float(intervals.critical(CONFIDENCE))
     auc = bootstrap.percentile(value, found, CONFIDENCE)
@@ -139,13 +153,9 @@ def measured(world: World, replicates: int, *, by_people: bool) -> dict[str, Int
         degrees = clusters.degrees_of(ranking.influence(), whose)
         auc = bootstrap.area_interval(value, found, n, z, degrees)
     return {
-        "accuracy": clusters.rate(right, whose),
-        "fnr": clusters.rate(~right, whose, world.label),
+        **result,
         "auc": auc,
         "auc difference": bootstrap.area_difference(ranking, old_ranking, whose).interval(z),
-        "paired difference": pair,
-        "gap, people": gaps[0].interval(),
-        "gap, images": gaps[1].interval(),
     }
 
 
@@ -153,8 +163,9 @@ def _held(task: tuple[str, int, int, int]) -> dict[str, NDArray[np.float64]]:
     """Returns figure -> (draws, 2): whether our interval, and the peer's, holds the truth."""
     setting, seed, draws, replicates = task
     population = truths(draw(setting, np.random.default_rng(0), people=100_000))
+    population = {f: truth for f, truth in population.items() if (f in RANKED) == bool(replicates)}
     rng = np.random.default_rng(seed)
-    held: dict[str, list[tuple[bool, bool]]] = {figure: [] for figure in FIGURES}
+    held: dict[str, list[tuple[bool, bool]]] = {figure: [] for figure in population}
     for _ in range(draws):
         world = draw(setting, rng)
         ours, peer = (measured(world, replicates, by_people=by) for by in (True, False))
@@ -171,11 +182,16 @@ def coverage(
     """Yields (setting, figure, our coverage, the peer's)."""
     for setting in settings:
         share = -(-draws // workers)
-        tasks = [(setting, 1 + k, share, replicates) for k in range(workers)]
+        tasks = [
+            (setting, 1 + k, share * times, with_replicates)
+            for times, with_replicates in ((1, replicates), (10, 0))
+            for k in range(workers)
+        ]
         with ProcessPoolExecutor(workers) as pool:
             parts = list(pool.map(_held, tasks))
         for figure in FIGURES:
-            ours, peer = np.concatenate([part[figure] for part in parts]).mean(0)
+            held = [part[figure] for part in parts if figure in part]
+            ours, peer = np.concatenate(held).mean(0)
             yield setting, figure, float(ours), float(peer)
 
 
@@ -186,7 +202,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     draws, replicates = (40, 200) if quick else (1000, 500)
     rows = list(coverage(SETTINGS, draws, replicates, workers=os.cpu_count() or 1))
-    table = Table(title=f"Coverage of 95 % intervals, {draws:,} draws", title_justify="left")
+    table = Table(title=f"Coverage of 95 % intervals, {draws:,} draws (AUC) and {10 * draws:,}", title_justify="left")
     for column in ("setting", "figure", "people as the unit", "images as the unit"):
         table.add_column(column)
     for setting, figure, ours, peer in rows:

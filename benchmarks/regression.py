@@ -86,7 +86,7 @@ def main() -> None:
     """Prints the table and the claims."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="20 draws: for the shape")
-    draws = 20 if parser.parse_args().quick else 400
+    draws = 20 if parser.parse_args().quick else 1000
     table = Table(title=f"Accepted drop {LIMIT}, {draws} draws", title_justify="left")
     for column in ("people", "images", "candidate", "blocks", "blocks or warns", "estimate blocks"):
         table.add_column(column)

@@ -11,8 +11,11 @@ design effect. Counts divided by it go into the usual formulas (Rao & Scott 1992
 48:577, "A simple method for the analysis of clustered binary data"): Wilson for a rate, MOVER for a
 gap, Agresti & Min for a paired difference. Few people, or few who err, estimate a variance badly,
 so Student's t replaces the normal critical value (Korn & Graubard 1998, Survey Methodology 24:193),
-with Satterthwaite's degrees of freedom from the residuals' kurtosis. A design effect below one is
-taken as one: it is mostly chance. benchmarks/intervals.py prints how often all of these cover.
+with Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2:110) from the residuals'
+kurtosis. Rare errors have a large kurtosis even where images are independent; that part is no
+error of the design effect, and is left out: Wilson's interval knows the variance of a count. A
+design effect below one is taken as one: it is mostly chance. benchmarks/intervals.py prints how
+often all of these cover.
 
 Where identities are missing (own photos, an external set without that column), every image counts
 as a person of its own, and all intervals are those of independent images: `People.unit` says so,
@@ -282,16 +285,43 @@ def _estimate(values: Floats, domain: Mask, whose: People) -> _Estimate:
     square = np.square(residuals)
     total = float(square.sum())
     variance = (there - 1) / there * total / n
-    effective = n / max(variance / independent, 1.0)
-    degrees = _degrees(square, there, kish)
+    design_effect = max(variance / independent, 1.0)
+    effective = n / design_effect
+    by_chance = _spread_of_squares(inside - mean, trials) / design_effect**2
+    degrees = _degrees(square, there, kish, by_chance)
     return _Estimate(mean, n, effective, degrees, there, residuals)
 
 
-def _degrees(square: Floats, people: int, kish: float) -> float:
-    """Returns the degrees of freedom of a sum of squared residuals, by their kurtosis."""
+def _spread_of_squares(deviations: Floats, trials: Floats) -> float:
+    """Returns the relative variance of the sum of people's squared residuals, images independent.
+
+    A person's residual is then a sum of `trials` deviations, whose fourth moment is
+    n m4 + 3 n (n - 1) m2**2. Of a variance that is a design effect times as large, independent
+    images make the share 1 / design effect, so that this relative variance counts by its square.
+
+    Args:
+      deviations: of the images from their mean, not all 0.
+      trials: images of each person.
+    """
+    square = np.square(deviations)
+    m2, m4 = float(square.mean()), float((square @ square) / len(square))
+    n, n2 = float(trials.sum()), float(trials @ trials)
+    return (n * m4 + (2 * n2 - 3 * n) * m2**2) / (n * m2) ** 2
+
+
+def _degrees(square: Floats, people: int, kish: float, by_chance: float = 0.0) -> float:
+    """Returns the degrees of freedom of a sum of squared residuals, by their kurtosis.
+
+    Args:
+      square: squared residuals; only those of `people` people are not 0.
+      people: how many.
+      kish: effective number of people of one size.
+      by_chance: part of the sum's relative variance that is no error of the design effect.
+    """
     total = float(square.sum())
-    kurtosis = people * float(square @ square) / total**2 if total else np.inf
-    degrees = 2 * people / (kurtosis - 1) if kurtosis > 1 else np.inf
+    relative = float(square @ square) / total**2 - 1 / people if total else np.inf
+    relative -= by_chance
+    degrees = 2 / relative if relative > 0 else np.inf
     return max(min(degrees, kish - 1), _FEWEST_DEGREES)
 
 

@@ -71,6 +71,32 @@ def test_the_same_images_twice_tell_nothing_new() -> None:
     assert many.high - many.low == pytest.approx(float(once.high - once.low), rel=0.06)
 
 
+def test_rare_errors_of_independent_images_do_not_widen_twice() -> None:
+    """Kurtosis that rarity alone brings costs no degrees of freedom; people who err together do."""
+    rng = np.random.default_rng(3)
+    identity = np.repeat(np.arange(48), 1 + rng.poisson(1.6, 48))
+    whose, every = clusters.people(identity, len(identity)), np.ones(len(identity), bool)
+    rare = np.zeros(len(identity), bool)
+    rare[rng.choice(len(identity), 6, replace=False)] = True
+    together = np.isin(identity, (3, 30))
+    alone, shared = clusters.rates([(rare, every), (together, every)], whose).degrees
+    assert alone > 20 and shared < 8
+
+
+def test_the_squares_of_independent_images_spread_as_the_formula_says() -> None:
+    """The relative variance of the sum of people's squared residuals, against 20,000 draws."""
+    rng = np.random.default_rng(0)
+    trials = rng.integers(1, 8, 60).astype(float)
+    values = np.array([-1.0] * 2 + [0.0] * 37 + [1.0])
+    deviations = values - values.mean()
+    draws = rng.choice(deviations, (20_000, int(trials.sum())))
+    starts = np.concatenate([[0], np.cumsum(trials)[:-1]]).astype(int)
+    totals = np.square(np.add.reduceat(draws, starts, axis=1)).sum(1)
+    expected = totals.var() / totals.mean() ** 2
+    found = clusters._spread_of_squares(deviations, trials)
+    assert found == pytest.approx(expected, rel=0.05)
+
+
 def test_few_people_without_an_error_are_no_proof() -> None:
     """Two hundred right answers of ten people tell no more than ten right answers."""
     whose = clusters.people(np.repeat(np.arange(10), 20), 200)
