@@ -202,7 +202,10 @@ def main() -> None:
     quick = parser.parse_args().quick
     draws, replicates = (40, 200) if quick else (1000, 500)
     rows = list(coverage(SETTINGS, draws, replicates, workers=os.cpu_count() or 1))
-    table = Table(title=f"Coverage of 95 % intervals, {draws:,} draws (AUC) and {10 * draws:,}", title_justify="left")
+    table = Table(
+        title=f"Coverage of 95 % intervals, {draws:,} draws (AUC) and {10 * draws:,}",
+        title_justify="left",
+    )
     for column in ("setting", "figure", "people as the unit", "images as the unit"):
         table.add_column(column)
     for setting, figure, ours, peer in rows:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr
 
-from components.evaluation.clusters import People, degrees_of, student
+from components.evaluation.clusters import People, degrees_of, people_of_one_size, student
 from components.evaluation.intervals import Floats, Interval, critical, wilson
 
 Weights = NDArray[np.float32]
@@ -183,7 +183,10 @@ def area_difference(new: Ranking, old: Ranking, whose: People) -> AreaDifference
     """Returns the difference of the AUCs, by the method for clustered data of Obuchowski 1997.
 
     Biometrics 53:567; with one image a person it is DeLong's (1988). Both rankings must be of the
-    same examples, of both labels.
+    same examples, of both labels. Of few people and AUCs near 1 the interval is too wide: placement
+    values then hold the chance of the few people of the other label, too (Bamber 1975, J. Math.
+    Psychol. 12:387, has the exact variance, which costs all pairs). It is as often too high as too
+    low, so that people less one are degrees enough.
     """
     one = np.ones((len(whose.codes), 1), np.float32)
     value = float(new.auc(one)[0] - old.auc(one)[0])
@@ -191,7 +194,9 @@ def area_difference(new: Ranking, old: Ranking, whose: People) -> AreaDifference
     of_people = np.bincount(whose.codes, influence)
     people = max(whose.count, 2)
     error = float(np.sqrt(of_people @ of_people * people / (people - 1)))
-    return AreaDifference(value, error, degrees_of(influence, whose))
+    alone = whose.count == len(whose.codes)
+    degrees = np.inf if alone else max(people_of_one_size(whose) - 1, 1.0)
+    return AreaDifference(value, error, degrees)
 
 
 def _cumulative(weights: Weights) -> Weights:

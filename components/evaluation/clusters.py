@@ -334,10 +334,14 @@ def degrees_of(influence: Floats, whose: People) -> float:
     """
     if whose.count == len(whose.codes):
         return float(np.inf)
-    sizes = np.bincount(whose.codes).astype(np.float64)
     of_people = np.bincount(whose.codes, influence)
-    kish = float(sizes.sum() ** 2 / (sizes @ sizes))
-    return _degrees(np.square(of_people), whose.count, kish)
+    return _degrees(np.square(of_people), whose.count, people_of_one_size(whose))
+
+
+def people_of_one_size(whose: People) -> float:
+    """Returns how many people with equally many images would tell as much (Kish 1965)."""
+    sizes = np.bincount(whose.codes).astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes @ sizes))
 
 
 def _as_rates(found: Sequence[_Estimate]) -> Rates:

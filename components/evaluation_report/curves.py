@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from components.evaluation import clusters
 from components.evaluation.bootstrap import CALIBRATION_BINS
-from components.evaluation.intervals import wilson
+from components.evaluation.clusters import people_of
 from components.evaluation_report.charts import Band, Bars, Points, Series, chart
 from components.predictions.table import BASELINE_P_POSITIVE
 from data import contract
@@ -66,7 +67,7 @@ def precision_recall(table: pd.DataFrame, label: contract.Label) -> str:
 
 
 def calibration(table: pd.DataFrame, temperature: float | None, label: contract.Label) -> str:
-    """Returns the reliability diagram, with the Wilson interval of each bin.
+    """Returns the reliability diagram, with the interval of each bin; people are the unit.
 
     Args:
       table: predictions.
@@ -75,10 +76,11 @@ def calibration(table: pd.DataFrame, temperature: float | None, label: contract.
     """
     truth = table[contract.LABEL].to_numpy()
     p_positive = table[contract.P_POSITIVE].to_numpy(np.float64)
-    after, band = _reliability(p_positive, truth)
+    whose = people_of(table)
+    after, band = _reliability(p_positive, truth, whose)
     lines = [Series("", [(0, 0), (1, 1)], "quiet")]
     if temperature is not None and temperature != 1:
-        before, _ = _reliability(before_calibration(p_positive, temperature), truth)
+        before, _ = _reliability(before_calibration(p_positive, temperature), truth, whose)
         lines.append(Series("before calibration", before, "b", dots=True))
     lines.append(Series("calibrated", after, "a", dots=True))
     return chart(
@@ -101,12 +103,14 @@ def before_calibration(p_positive: NDArray[np.float64], temperature: float) -> N
     return before
 
 
-def _reliability(p_positive: NDArray[np.float64], label: NDArray[Any]) -> tuple[Points, Band]:
+def _reliability(
+    p_positive: NDArray[np.float64], label: NDArray[Any], whose: clusters.People
+) -> tuple[Points, Band]:
     bins = np.minimum((p_positive * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     count = np.bincount(bins, minlength=CALIBRATION_BINS)
-    full = count > 0
+    full = np.flatnonzero(count)
     mean = np.bincount(bins, p_positive, CALIBRATION_BINS)[full] / count[full]
-    share = wilson(np.bincount(bins, label, CALIBRATION_BINS)[full], count[full])
+    share = clusters.rates([(label == 1, bins == each) for each in full], whose).interval()
     band = Band(_pairs(mean, share.low), _pairs(mean, share.high))
     return _pairs(mean, share.value), band
 

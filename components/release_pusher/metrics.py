@@ -7,14 +7,13 @@ data.releases.release.Release.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import tensorflow_model_analysis as tfma
-from scipy.stats import binomtest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from components.evaluation.slices import slice_name
 from components.evaluation_report.artifacts import METRICS
 from data import contract
 from data.releases.release import Calibration, Metric, Metrics, SliceMetrics, Statistic
@@ -61,7 +60,11 @@ def _report_json(report: Path | None) -> dict[str, Any] | None:
 
 
 def read_metrics(evaluation: Path) -> Metrics:
-    """Returns overall metrics, and accuracy by slice, worst first; Wilson 95 % intervals."""
+    """Returns overall metrics, and accuracy by slice, worst first.
+
+    Without intervals: TFMA's results do not say whose images they are, and an interval that takes
+    images for independent is too short.
+    """
     for name in CANDIDATES:
         arguments = {} if name is None else {"model_name": name}
         result = tfma.load_eval_result(str(evaluation), **arguments)
@@ -74,7 +77,7 @@ def read_metrics(evaluation: Path) -> Metrics:
         count = round(_number(values["example_count"]))
         if not count:
             continue
-        accuracy = proportion(round(_number(values["binary_accuracy"]) * count), count)
+        accuracy = Metric(value=_number(values["binary_accuracy"]), n=count)
         if key:
             slices.append(SliceMetrics(name=slice_name(key), accuracy=accuracy))
             continue
@@ -86,19 +89,6 @@ def read_metrics(evaluation: Path) -> Metrics:
         }
     slices.sort(key=lambda s: s.accuracy.value)
     return Metrics(overall=overall, slices=tuple(slices))
-
-
-def proportion(correct: int, count: int) -> Metric:
-    """Returns a share with its 95 % Wilson interval (Wilson 1927)."""
-    interval = binomtest(correct, count).proportion_ci(method="wilson")
-    return Metric(
-        value=correct / count, low=float(interval.low), high=float(interval.high), n=count
-    )
-
-
-def slice_name(key: Iterable[tuple[str, Any]]) -> str:
-    """(("Young", 1),) -> "Young=1"."""
-    return ", ".join(f"{feature}={value}" for feature, value in key)
 
 
 def _number(value: dict[str, Any]) -> float:

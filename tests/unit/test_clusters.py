@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from components.evaluation import bootstrap, clusters
 from components.evaluation.metrics import measure
 from components.evaluation.slices import find_slices
+from components.evaluation_report import curves
 from components.predictions.table import BASELINE_P_POSITIVE
 from data import contract
 
@@ -173,3 +174,19 @@ def test_a_persons_images_are_resampled_together() -> None:
     assert (all_of_them[0] != all_of_them[5]).any()
     [(_, some)] = weights.blocks(np.array([1, 4]))
     np.testing.assert_array_equal(some, all_of_them[[1, 4]])
+
+
+def test_the_band_of_the_reliability_diagram_is_wider_where_images_share_people() -> None:
+    """As every other interval of the report."""
+    rows = table(people=100, images=20)
+    p_positive, truth = rows[contract.P_POSITIVE].to_numpy(), rows[contract.LABEL].to_numpy()
+    (shares, known), (points, unknown) = (
+        curves._reliability(p_positive, truth, clusters.people(identity, len(rows)))
+        for identity in (rows[contract.IDENTITY], None)
+    )
+    assert shares == points
+    widths = [
+        np.array([high - low for (_, low), (_, high) in zip(band.low, band.high, strict=True)])
+        for band in (known, unknown)
+    ]
+    assert (widths[0] >= widths[1] - 1e-9).all() and widths[0].mean() > 1.5 * widths[1].mean()
