@@ -2,7 +2,7 @@
 
 In: a release, a folder of images, a CSV of labels. Out: the files of an evaluation report. The
 images are aligned as CelebA's, or photos as people take them: then the application's detector cuts
-the faces out, and a photo in which it finds none is counted and listed.
+the faces out; a photo in which it finds none, and a file that is no photo, is counted and listed.
 """
 
 from __future__ import annotations
@@ -35,18 +35,21 @@ from data import contract
 from data.celeba.groups import encode, find_groups
 from data.celeba.images import check_jpeg, quality
 from data.celeba.labels import read_labels as read_table
+from data.celeba.own_photos import LEFT_OUT
 from data.errors import AnnotationError, DataError, ImageError
 from data.faces.crops import detector_crop
 from data.faces.detector import FaceDetector
 from data.releases.checksums import verify
 from data.releases.release import read_release
+from data.several import by_problem
 
 logger = logging.getLogger("genq.evaluate")
 
 SPLIT: Final = "external"
 CROPS: Final = "crops"
-NO_FACE: Final = "no_face.csv"
-
+WHY: Final = "why"
+"""Why a row was not scored; only of such rows."""
+FACELESS: Final = "no face was found"
 
 SHOWN: Final = ("accuracy", "balanced_accuracy", "auc", "calibration_error", "abstention")
 """Metrics that the terminal shows, beside the error among the answers given."""
@@ -61,22 +64,25 @@ class Evaluated:
       overall: figures over all images that were scored.
       confidence: of their intervals.
       images: lines of the CSV; more than were scored where photos show no face.
-      no_face: file that lists the photos without a face; None where none was looked for.
+      left_out: (photo, why) of the others; also in left_out.csv, if they are photos.
+      listed: that file; None where no faces were looked for.
     """
 
     page: Path
     overall: SliceMetrics
     confidence: float
     images: int
-    no_face: Path | None
+    left_out: tuple[tuple[str, str], ...]
+    listed: Path | None
 
     def lines(self) -> list[str]:
         """Returns the figures as a person reads them, the page last."""
         of = self.overall
         lines = []
-        if self.no_face is not None:
-            others = f"; the others are in {self.no_face}" if of.n < self.images else ""
-            lines.append(f"Faces found in {of.n:,} of {self.images:,} photos{others}.")
+        if self.listed is not None:
+            others = f"; the others are in {self.listed}:" if self.left_out else "."
+            lines.append(f"{of.n:,} of {self.images:,} photos were scored{others}")
+            lines += [f"  {line}" for line in by_problem(self.left_out)]
         people = "people unknown: intervals take images as independent"
         if of.people is not None:
             people = f"{of.people:,} people, the unit of the intervals"
@@ -106,13 +112,13 @@ def evaluate_release(
         `identity`, a number that people share with no one else: then people are the unit of all
         intervals, and images without it stand alone.
       out: gets report.html, model_card.*, metrics.json and predictions/; for PHOTOS also crops/
-        with the faces and no_face.csv with the images in which none was found.
+        with the faces and left_out.csv with what is no photo or shows none.
       kind: what the images are.
 
     Raises:
       ReleaseError: if the release is damaged.
-      DataError: if labels or images are not what they should be, or no photo shows a face; no
-        report is written then.
+      DataError: if labels or images are not what they should be, or no photo is left; no report is
+        written then.
     """
     verify(release_dir)
     release = read_release(release_dir)
@@ -121,10 +127,11 @@ def evaluate_release(
         logger.warning("%s", note)
     scored = list(score(release_dir, photos, annotated, kind, out / CROPS, release.label_attribute))
     rows = [row for row in scored if row[contract.P_POSITIVE] is not None]
-    missing = [row[contract.IMAGE_ID] for row in scored if row[contract.P_POSITIVE] is None]
+    left_out = tuple((row[contract.IMAGE_ID], row[WHY]) for row in scored if WHY in row)
     if not rows:
         raise DataError(
-            f"{photos}: no face was found in any of {len(scored)} photos.",
+            f"{photos}: not one of {len(scored):,} photos shows a face that can be used.\n"
+            + "\n".join(by_problem(left_out)),
             "Give photos in which a face is at least 20 pixels wide, or --kind aligned for crops.",
         )
     folder = out / "predictions"
@@ -137,8 +144,11 @@ def evaluate_release(
     (out / VERDICT).write_text(as_json(verdict, config, evaluator_blessed=True, split=SPLIT))
     title = f"{release.model_name} {release.version} on {photos.name}"
     if kind is Kind.PHOTOS:
-        pd.Series(missing, name=contract.IMAGE_ID, dtype=str).to_csv(out / NO_FACE, index=False)
-        title += f": {len(rows)} of {len(scored)} photos, no face found in {len(missing)}"
+        pd.DataFrame(left_out, columns=["photo", "why"]).to_csv(out / LEFT_OUT, index=False)
+        faceless = sum(why == FACELESS for _, why in left_out)
+        title += f": {len(rows)} of {len(scored)} photos, no face found in {faceless}"
+        if len(left_out) > faceless:
+            title += f", {len(left_out) - faceless} not readable"
     command = (
         *("genq", "evaluate", "--model-dir", release_dir.parent, "--version", release_dir.name),
         *("--photos", photos, "--labels", labels),
@@ -164,7 +174,8 @@ def evaluate_release(
         overall=content.overall,
         confidence=config.confidence,
         images=len(scored),
-        no_face=out / NO_FACE if kind is Kind.PHOTOS else None,
+        left_out=left_out,
+        listed=out / LEFT_OUT if kind is Kind.PHOTOS else None,
     )
 
 
@@ -212,7 +223,8 @@ def score(
       release_dir: of the release.
       photos: folder with the images.
       labels: of read_labels.
-      kind: what the images are. Of PHOTOS without a face `p_positive` is None.
+      kind: what the images are. Of PHOTOS that show no face, or are none, `p_positive` is None, and
+        WHY says which.
       crops: folder that gets the faces cut out of PHOTOS.
       attribute: what the release was taught.
 
@@ -228,7 +240,7 @@ def score(
         images = [read_photo(p) if kind is Kind.PHOTOS else read_image(p) for p in paths]
         if kind is Kind.PHOTOS:
             assert detector is not None
-            found = _cut_out(paths, images, detector)
+            found = _cut_out(rows, images, detector)
             answers = model.answer_crops(list(found.values())) if found else {}
             for number, crop in found.items():
                 images[number] = _keep(crop, crops / rows[number][contract.IMAGE_ID])
@@ -271,20 +283,19 @@ def _identity(value: Any) -> int | None:
 
 
 def _cut_out(
-    paths: Sequence[Path], photos: Sequence[bytes], detector: FaceDetector
+    rows: Sequence[dict[str, Any]], photos: Sequence[bytes], detector: FaceDetector
 ) -> dict[int, NDArray[np.uint8]]:
-    """Returns position -> crop, of the photos in which a face is found.
-
-    Raises:
-      ImageError: names the file that is no photo.
-    """
+    """Returns position -> crop, of the photos in which a face is found; the other rows gain WHY."""
     found = {}
-    for number, (path, photo) in enumerate(zip(paths, photos, strict=True)):
+    for number, (row, photo) in enumerate(zip(rows, photos, strict=True)):
         try:
             crop = detector_crop(photo, detector, photo=True)
         except ImageError as error:
-            raise ImageError(f"{path}: {error.problem}.") from error
-        if crop is not None:
+            row[WHY] = error.problem
+            continue
+        if crop is None:
+            row[WHY] = FACELESS
+        else:
             found[number] = crop
     return found
 

@@ -30,7 +30,9 @@ from data.several import by_problem, some
 PARTITION: Final = "partition"
 IDENTITY: Final = "identity"
 LEFT_OUT: Final = "left_out.csv"
-JPEG_QUALITY: Final = 95
+JPEG: Final = {"quality": 98, "subsampling": 0}
+"""So that a model answers about the file as about the face in the photo: of 29 faces p differed by
+0.008 at most; at 95 and with halved colours, Pillow's way, by 0.08."""
 NOBODY_KNOWN: Final = (
     "The labels have neither identity nor partition: `genq run` will deal the photos out to train, "
     "val and test at random. Photos of one person may then be in two splits, and measured accuracy "
@@ -202,7 +204,7 @@ def _face(photo: bytes, detector: FaceDetector | None) -> bytes:
     if crop is None:
         raise ImageError("no face was found")
     buffer = io.BytesIO()
-    Image.fromarray(np.asarray(crop)).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    Image.fromarray(np.asarray(crop)).save(buffer, "JPEG", **JPEG)
     return buffer.getvalue()
 
 

@@ -3,7 +3,8 @@
 In: a file's bytes. Out: uint8 RGB, upright, within bounds that are checked before anything is
 decoded. Known: JPEG, PNG, WebP, HEIC/HEIF, AVIF, GIF, BMP, TIFF; of animations and of several pages
 the first; grey, alpha (on white), palettes, CMYK, 16 bit, colour profiles; EXIF orientation. A file
-that is cut off is read as far as it goes, as viewers do, if that is half of the picture or more.
+that is cut off is read as far as it goes, as viewers do, if that is half of the picture or more. Of
+WebP, AVIF and HEIC neither browsers nor their own libraries show anything then: they are damaged.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,15 @@ _LEAST_SHARE: Final = 0.5
 """Of the rows of a file that is cut off; with fewer it is refused."""
 _BLOCK_PX: Final = 32
 """Two rows of a JPEG's blocks: at most they wait for its end marker, and nobody misses more."""
+_BEGINNING: Final = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*"
+    rb"|....ftyp(?:avi[fs]|hei[cfmsx]|hev[cx]|mif1|msf1)",
+    re.DOTALL,
+)
+"""Of files of the kinds that are known; what cannot be opened all the same is damaged."""
+_USUAL_GAMMA: Final = 1 / 2.2
+_SPACES: Final = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+"""Mode -> colour space of the profiles that fit."""
 _ALPHA: Final = ("RGBA", "LA", "PA", "La", "RGBa")
 
 
@@ -87,12 +97,20 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     if not data:
         raise PhotoError("the file is empty", "Give the photo itself.", code="empty_file")
     register_decoders()
+    with warnings.catch_warnings():
+        # Ours is the smaller limit, and absurd metadata say nothing: it would only fill the log.
+        warnings.simplefilter("ignore")
+        return _decode(data, max_pixels)
+
+
+def _decode(data: bytes, max_pixels: int) -> Photo:
     try:
-        with warnings.catch_warnings():
-            # Ours is the smaller limit; Pillow's own warning would only fill the log.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(data), formats=FORMATS)
+        opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
+        if _BEGINNING.match(data):
+            raise _damaged(
+                "its beginning is that of a photo, and what it needs is missing"
+            ) from error
         found = kind_of(data)
         raise PhotoError(
             f"this is {found}; known are {KNOWN}",
@@ -157,7 +175,7 @@ def _too_many(pixels: int | None, max_pixels: int) -> PhotoError:
     )
 
 
-def _damaged(error: Exception) -> PhotoError:
+def _damaged(error: Exception | str) -> PhotoError:
     return PhotoError(
         f"the photo cannot be decoded: {error}",
         "Open it in a viewer and save it anew, or take the original.",
@@ -176,6 +194,13 @@ def _load(opened: Image.Image, data: bytes) -> tuple[Image.Image, int]:
     except OSError as error:
         if "truncated" not in str(error) or not hasattr(opened, "tile"):
             raise
+        if opened.info.get("progressive"):  # every scan is the whole picture, sharper each time
+            image = _ended(data)
+            grey = (np.abs(np.asarray(image).astype(np.int16) - 128) <= 1).reshape(image.height, -1)
+            missing = int(grey.all(1).sum())
+            if missing > (1 - _LEAST_SHARE) * image.height:
+                raise
+            return image, missing
         opened.tile = []  # nothing is left to decode: `load` gives what there is, the rest is 0
         opened.load()
         there = np.asarray(opened).reshape(opened.height, -1).any(1)
@@ -185,11 +210,16 @@ def _load(opened: Image.Image, data: bytes) -> tuple[Image.Image, int]:
         if opened.format not in ("JPEG", "MPO"):
             return opened, missing
         # Given an end, libjpeg also hands out the row of blocks that it was working on.
-        ended = Image.open(io.BytesIO(data + b"\xff\xd9"), formats=("JPEG",))
-        _shrink(ended)
-        ended.load()
-        return ended, missing
+        return _ended(data), missing
     return opened, 0
+
+
+def _ended(data: bytes) -> Image.Image:
+    """Decodes a JPEG that lacks its end; what is not there is grey."""
+    image = Image.open(io.BytesIO(data + b"\xff\xd9"), formats=("JPEG",))
+    _shrink(image)
+    image.load()
+    return image
 
 
 def _shrink(opened: Image.Image) -> None:
@@ -218,18 +248,21 @@ def _rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in _ALPHA or "transparency" in image.info:
         rgba = image.convert("RGBA")
+        shown = _in_srgb(rgba.convert("RGB"), image.info)
+        shown.putalpha(rgba.getchannel("A"))
         white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    if image.mode in ("RGB", "CMYK") and (profile := image.info.get("icc_profile")):
-        return _in_srgb(image, profile)
-    return image.convert("RGB")
+        return Image.alpha_composite(white, shown).convert("RGB")
+    return _in_srgb(image if image.mode in _SPACES else image.convert("RGB"), image.info)
 
 
-def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+def _in_srgb(image: Image.Image, info: dict[str | tuple[int, int], Any]) -> Image.Image:
     """Converts from the photo's colour profile, as browsers do; a broken profile says nothing."""
+    if not (profile := info.get("icc_profile")):
+        return _by_gamma(image.convert("RGB"), info)
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "srgb" in ImageCms.getProfileDescription(own).lower():
+        named_srgb = "srgb" in ImageCms.getProfileDescription(own).lower()
+        if named_srgb or own.profile.xcolor_space.strip() != _SPACES[image.mode]:
             return image.convert("RGB")
         srgb = ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, own, srgb, outputMode="RGB")
@@ -237,3 +270,13 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         return image.convert("RGB")
     assert converted is not None
     return converted
+
+
+def _by_gamma(image: Image.Image, info: dict[str | tuple[int, int], Any]) -> Image.Image:
+    """A PNG may say a gamma in place of a profile; 1/2.2 is as good as sRGB."""
+    gamma = float(info.get("gamma") or _USUAL_GAMMA)
+    if "srgb" in info or abs(gamma / _USUAL_GAMMA - 1) < 0.05:
+        return image
+    light = (np.arange(256) / 255) ** (1 / gamma)
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return image.point((255 * srgb + 0.5).astype(np.uint8).tolist() * 3)

@@ -17,6 +17,7 @@ from PIL import Image
 from data.errors import ImageError
 from data.faces.alignment import align, similarity
 from data.faces.detector import Face, FaceDetector
+from data.faces.order import in_reading_order
 from data.faces.photos import Photo
 from serving.api.errors import ApiError
 from serving.api.images import decode
@@ -104,7 +105,7 @@ class Analyser:
         self._detector, self._max_pixels, self._max_faces = detector, max_pixels, max_faces
 
     def photo(self, data: bytes, engine: Engine, check: Check, timer: Timer) -> Analysis:
-        """Answers about every face in a photo, from left to right.
+        """Answers about every face in a photo, in reading order.
 
         Raises:
           ApiError: as images.decode; too_many_faces.
@@ -116,7 +117,7 @@ class Analyser:
             found = self._detector.find(photo.pixels, check=check)
         if len(found.faces) > self._max_faces:
             raise ApiError("too_many_faces", found=len(found.faces), limit=self._max_faces)
-        faces = sorted(found.faces, key=lambda face: face.box[0])
+        faces = in_reading_order(found.faces)
         answers, drawn = [], []
         for face in faces:
             check()
@@ -132,7 +133,7 @@ class Analyser:
                 answer = engine.classify(crop[None])
             drawn.append(face)
             answers.append(_answer(whole, crop, crop_quality, answer))
-        doubtful = [_scaled(face, photo.scale) for face in found.doubtful]
+        doubtful = [_scaled(face, photo.scale) for face in in_reading_order(found.doubtful)]
         unusable = len(faces) - len(answers)
         return Analysis(photo, found.rotated_deg, drawn, answers, unusable, doubtful)
 

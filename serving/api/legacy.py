@@ -63,7 +63,7 @@ _PREDICT_BODY["requestBody"]["content"]["application/json"] = {
 @router.post("/predict/crop", responses=_ERRORS, openapi_extra=_PREDICT_BODY)
 @router.post("/predict/crop/", include_in_schema=False)
 async def predict(request: Request) -> list[schemas.LegacyFace]:
-    """Every face in an uploaded photo, from left to right."""
+    """Every face in an uploaded photo, in reading order."""
     state = state_of(request)
     state.workers.require_room()
     data = await _photo(request, state)

@@ -56,7 +56,7 @@ class Predictor:
         self._analyser = Analyser(self._detector, settings.max_pixels, settings.max_faces)
 
     def photo(self, data: bytes) -> Answered:
-        """Finds every face and answers about each, from left to right.
+        """Finds every face and answers about each, in reading order.
 
         Raises:
           ImageError: if it is no picture, or beyond the bounds.

@@ -110,7 +110,7 @@ class AnsweredBy(_Model):
 
 
 class Faces(_Model):
-    """Every face in one photo, from left to right; none is an answer, too."""
+    """Every face in one photo, in reading order; none is an answer, too."""
 
     request_id: str
     image: ImageInfo

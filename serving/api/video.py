@@ -25,6 +25,7 @@ from PIL import Image
 from data.errors import ConfigError, ImageError, PhotoError
 from data.faces.alignment import align
 from data.faces.detector import Face, FaceDetector
+from data.faces.order import in_reading_order
 from data.faces.tracks import Tracker
 from serving.api.answers import said
 from serving.api.releases import Engine
@@ -150,7 +151,7 @@ def analyse(
             clip.looks += 1
             seen = detector.find(pixels, retry_rotated=False)
             clip.doubtful += len(seen.doubtful)
-            faces = list(_aligned(seen.faces, pixels))
+            faces = list(_aligned(in_reading_order(seen.faces), pixels))
             numbers = tracker.follow(time_s, faces)
             for number, (face, crop) in zip(numbers, faces, strict=True):
                 p_positive = float(engine.classify(crop[None]).p_positive[0])
@@ -177,7 +178,7 @@ def pooled(looks: list[Look], engine: Engine) -> Answer:
 
 
 def _aligned(
-    faces: tuple[Face, ...], pixels: NDArray[np.uint8]
+    faces: list[Face], pixels: NDArray[np.uint8]
 ) -> Iterator[tuple[Face, NDArray[np.uint8]]]:
     for face in faces:
         try:

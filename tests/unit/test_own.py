@@ -18,6 +18,8 @@ from data.celeba.index import load_index
 from data.celeba.inspect import inspect
 from data.celeba.own_photos import import_photos, read_csv
 from data.errors import AnnotationError, DataError, ImageError
+from data.faces.crops import detector_crop
+from data.faces.detector import FaceDetector
 from pipeline.cli.app import app
 
 
@@ -67,6 +69,16 @@ def test_faces_are_found_turned_and_cut_out_and_what_shows_none_is_listed(
     assert names["000001.jpg"] == "grace.jpg" and names["000002.jpg"] == "turned.png"
     found = inspect(str(tmp_path / "own"), label=contract.Label("Eyeglasses"))
     assert list(found.rates) == ["Eyeglasses"] and found.problems == ()
+
+
+def test_the_crop_is_what_the_application_sees(photos: Path, tmp_path: Path) -> None:
+    """A JPEG, but so good that a model answers alike: colours are not halved."""
+    import_photos(photos, labels(tmp_path, "image_id,Male\ngrace.jpg,0\n"), tmp_path / "own")
+    seen = detector_crop((photos / "grace.jpg").read_bytes(), FaceDetector(), photo=True)
+    assert seen is not None
+    with Image.open(tmp_path / "own/Img/img_align_celeba/000001.jpg") as image:
+        apart = np.abs(np.asarray(image).astype(int) - seen)
+    assert apart.mean() < 1 and apart.max() < 12
 
 
 def test_what_the_data_say_nothing_of_cannot_be_learnt_or_balanced(

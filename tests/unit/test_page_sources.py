@@ -1,6 +1,7 @@
 """The page's sources: what can be said of them without a browser."""
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -11,14 +12,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data import contract
 from data.faces.alignment import align
-from data.faces.detector import suppress
+from data.faces.detector import Face, suppress
+from data.faces.order import in_reading_order
 
 WEB = Path(__file__).parents[2] / "serving" / "web"
 SOURCES = WEB / "src"
+_LIBRARY = ("answers", "alignment", "detector", "files", "tracks")
 _IMPORT = re.compile(r'^(?:import|export) [^;]*?from "((?:@|\.)[^"]+)";', re.M | re.S)
 
 
@@ -58,7 +61,7 @@ def node(
         lacking("the page's packages are not there: make web.")
     folder = tmp_path_factory.mktemp("page")
     (folder / "package.json").write_text('{"type": "commonjs"}')
-    sources = [SOURCES / "lib" / f"{n}.ts" for n in ("answers", "alignment", "detector", "tracks")]
+    sources = [SOURCES / "lib" / f"{n}.ts" for n in _LIBRARY]
     flags = ["--module", "commonjs", "--target", "es2023", "--skipLibCheck", "--noCheck"]
     subprocess.run(
         ["node", str(compiler), *flags, "--outDir", str(folder), *map(str, sources)],
@@ -103,11 +106,56 @@ def test_faces_are_numbered_as_they_are_read(node: Callable[[str], Any]) -> None
     places = {"a": (10, 30, 40), "b": (100, 10, 80), "c": (200, 25, 40), "d": (5, 120, 50)}
     places |= {"e": (90, 135, 90), "f": (210, 128, 30)}
     faces = [
-        {"name": n, "box": {"x1": x, "y1": y, "x2": x + side, "y2": y + side}}
+        {"name": n, "box": (x, y, x + side, y + side)}
         for n, (x, y, side) in sorted(places.items(), key=lambda item: item[1])
     ]
     ordered = f"return lib('answers').inReadingOrder({json.dumps(faces)})"
     assert node(f"{ordered}.map((f) => f.name).join('')") == "abcdef"
+
+
+def test_the_page_and_the_server_number_faces_alike(node: Callable[[str], Any]) -> None:
+    """Crowds of any size, and two faces in one place: one order, whoever found them."""
+    rng = np.random.default_rng(0)
+    crowds = []
+    for count in (0, 1, 2, 7, 40):
+        corner, side = rng.uniform(0, 900, (count, 2)), rng.uniform(20, 200, (count, 1))
+        crowds.append(np.hstack([corner, corner + side]).round(2).tolist())
+    crowds.append([crowds[2][0], *crowds[2]])
+    theirs = node(
+        f"return {json.dumps(crowds)}.map((boxes) => "
+        "lib('answers').inReadingOrder(boxes.map((box) => ({box}))).map((face) => face.box))"
+    )
+    none = np.zeros((5, 2), np.float32)
+    ours = [
+        [list(f.box) for f in in_reading_order([Face(tuple(b), none, 1.0) for b in boxes])]
+        for boxes in crowds
+    ]
+    assert theirs == ours
+
+
+@pytest.mark.parametrize("orientation", [None, *range(1, 9)])
+def test_the_page_reads_the_orientation_of_a_webp(
+    node: Callable[[str], Any], orientation: int | None
+) -> None:
+    """Browsers leave it out; the matrix puts each corner where Pillow has it."""
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    picture = Image.new("RGB", (30, 20))
+    picture.save(buffer, "WEBP", **({"exif": exif} if orientation else {}))
+    webp = base64.b64encode(buffer.getvalue()).decode()
+    read, matrix = node(
+        f"const o = lib('files').orientationOf(bytes('{webp}'));"
+        "return [o, lib('files').MATRICES[o](30, 20)];"
+    )
+    assert read == (orientation or 1)
+    picture.putpixel((4, 1), (255, 255, 255))
+    picture.getexif()[0x0112] = read
+    y, x = np.argwhere(np.asarray(ImageOps.exif_transpose(picture))[..., 0])[0]
+    a, b, c, d, e, f = matrix
+    assert (a * 4.5 + c * 1.5 + e, b * 4.5 + d * 1.5 + f) == (x + 0.5, y + 0.5)
+    assert node(f"return lib('files').orientationOf(bytes('{webp[:60]}'))") == 1
 
 
 @pytest.mark.parametrize(

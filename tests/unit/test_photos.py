@@ -158,6 +158,77 @@ def test_half_of_a_photo_is_needed(kind: str) -> None:
     assert caught.value.code == "damaged_image"
 
 
+@pytest.mark.parametrize("share", [0.998, 0.9, 0.6])
+def test_a_progressive_jpeg_that_is_cut_off_lacks_detail_and_no_rows(share: float) -> None:
+    """Viewers show it whole, a little softer; with the first scan's beginning it is refused."""
+    data = saved(picture(320, 240), "JPEG", quality=95, progressive=True)
+    photo = decode(data[: int(len(data) * share)], LIMIT)
+    assert not photo.cut_off
+    assert np.abs(photo.pixels.astype(int) - np.asarray(picture(320, 240))).mean() < 5
+    with pytest.raises(PhotoError) as caught:
+        decode(data[: data.index(b"\xff\xda") + 40], LIMIT)
+    assert caught.value.code == "damaged_image"
+
+
+@pytest.mark.parametrize("lacking", ["two bytes", "a tenth"])
+@pytest.mark.parametrize(
+    ("kind", "options", "shown"),
+    [("JPEG", {}, True), ("PNG", {}, True), ("BMP", {}, True), ("GIF", {}, True),
+     ("TIFF", {}, True), ("WEBP", {}, False), ("WEBP", {"lossless": True}, False),
+     ("AVIF", {}, False),
+     ("HEIF", {}, False), ("TIFF", {"compression": "tiff_lzw"}, False)],
+)  # fmt: skip
+def test_what_viewers_show_of_a_file_that_is_cut_off_is_read(
+    kind: str, options: dict[str, object], shown: bool, lacking: str
+) -> None:
+    """As far as it goes; of WebP, AVIF and HEIC neither browsers nor libraries show anything."""
+    data = saved(Image.fromarray(np.vstack([noisy()] * 2)), kind, **options)
+    cut = data[:-2] if lacking == "two bytes" else data[: len(data) * 9 // 10]
+    if shown:
+        photo, whole = decode(cut, LIMIT), decode(data, LIMIT)
+        assert (photo.pixels == whole.pixels).mean() > 0.75  # a BMP lacks its first rows
+        assert photo.cut_off == (lacking == "a tenth")
+        return
+    with pytest.raises(PhotoError) as caught:
+        decode(cut, LIMIT)
+    assert caught.value.code == "damaged_image"
+
+
+def test_decoders_are_quiet(recwarn: pytest.WarningsRecorder) -> None:
+    """What Pillow thinks of a file's metadata is no line in the log of a server."""
+    decode(saved(picture(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01"))
+    assert not recwarn.list
+
+
+def other_profile(space: str = "RGB ") -> bytes:
+    """A profile unlike sRGB: red and green exchanged; or of grey, half as bright."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    return (
+        profile.tobytes()
+        .replace(b"rXYZ", b"swap")
+        .replace(b"gXYZ", b"rXYZ")
+        .replace(b"swap", b"gXYZ")
+        .replace("sRGB".encode("utf-16-be"), "else".encode("utf-16-be"))
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_a_colour_profile_counts_in_every_mode(mode: str) -> None:
+    """With transparency and with a palette as without: a browser shows these colours."""
+    image = Image.new("RGB", (8, 8), (200, 30, 30)).convert(mode)
+    r, g, _ = decode(saved(image, "PNG", icc_profile=other_profile())).pixels[0, 0].tolist()
+    assert g > 150 and r < 100
+
+
+@pytest.mark.parametrize(("gamma", "expected"), [(0.45455, 128), (1.0, 188), (0.55, 146)])
+def test_a_png_that_says_its_gamma_is_shown_by_it(gamma: float, expected: int) -> None:
+    """Computed by the formulas of PNG and sRGB; a file that says the usual is left as it is."""
+    data = saved(Image.new("RGB", (8, 8), (128, 128, 128)), "PNG")
+    chunk = b"gAMA" + round(gamma * 100_000).to_bytes(4)
+    told = data[:33] + (4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) + data[33:]
+    assert decode(told).pixels[0, 0].tolist() == pytest.approx([expected] * 3, abs=1)
+
+
 def test_a_colour_profile_counts() -> None:
     """Colours are those that a browser shows, not the bare numbers of the file's own profile."""
     photo = Image.new("RGB", (8, 8), (200, 100, 50))

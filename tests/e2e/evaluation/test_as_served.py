@@ -23,11 +23,12 @@ from components.predictions.artifacts import Predictions
 from components.predictions.component import Executor
 from components.release_pusher.publish import publish
 from data import contract
+from data.celeba.own_photos import LEFT_OUT
 from data.errors import DataError, ImageError
 from data.faces.alignment import align
 from data.faces.crops import detector_crop
 from data.faces.detector import FaceDetector
-from pipeline.evaluate_release import NO_FACE, evaluate_release
+from pipeline.evaluate_release import evaluate_release
 
 WALL = np.full((300, 400, 3), 90, np.uint8)
 
@@ -147,9 +148,12 @@ def test_photos_are_scored_by_the_faces_in_them(
         found.loc["lying.jpg", contract.P_POSITIVE],
     )
     assert other == pytest.approx(same, abs=0.02)
-    assert (out / NO_FACE).read_text().split() == ["image_id", "wall.jpg"]
+    assert (out / LEFT_OUT).read_text().splitlines() == [
+        "photo,why",
+        "wall.jpg,no face was found",
+    ]
     said = "\n".join(done.lines())
-    assert f"Faces found in 3 of 4 photos; the others are in {out / NO_FACE}." in said
+    assert f"3 of 4 photos were scored; the others are in {out / LEFT_OUT}:" in said
     assert "3 images (people unknown" in said and str(done.page) in said
     text = done.page.read_text()
     assert "3 of 4 photos, no face found in 1" in text and "--kind photos" in text
@@ -158,21 +162,52 @@ def test_photos_are_scored_by_the_faces_in_them(
         assert image.size == (178, 218)
 
 
-def test_a_file_that_is_no_photo_is_named_and_photos_without_faces_are_refused(
+def test_files_that_are_no_photos_are_counted_and_named_and_the_rest_is_scored(
     release_dir: Path, tmp_path: Path
 ) -> None:
+    """As the import does it: by kind, five examples of each, all of them in a list."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.png").write_bytes(encoded(astronaut(), "PNG"))
+    (photos / "h.jpg").write_bytes(encoded(hopper()))
+    (photos / "wall.jpg").write_bytes(encoded(Image.fromarray(WALL)))
+    pages = [f"page-{n}.jpg" for n in range(7)]
+    for name in pages:
+        (photos / name).write_text("<html>")
+    (photos / "cut.webp").write_bytes(encoded(astronaut(), "WEBP")[:-2])
+    names = ["a.png", *pages, "h.jpg", "cut.webp", "wall.jpg"]
+    out = tmp_path / "out"
+    done = evaluate_release(
+        release_dir, photos, labels(tmp_path / "l.csv", names), out, Kind.PHOTOS
+    )
+    found = table.load(out / "predictions").split("external")
+    assert sorted(found[contract.IMAGE_ID]) == ["a.png", "h.jpg"]
+    listed = pd.read_csv(out / LEFT_OUT)
+    assert listed["photo"].tolist() == [*pages, "cut.webp", "wall.jpg"]
+    assert listed["why"].iloc[-1] == "no face was found"
+    said = "\n".join(done.lines())
+    assert f"2 of 11 photos were scored; the others are in {out / LEFT_OUT}:" in said
+    assert "7 x this is an HTML page; known are JPEG" in said
+    assert "page-4.jpg and 2 more" in said and "page-5.jpg" not in said
+    assert "1 x no face was found: wall.jpg" in said
+    assert "no face found in 1, 8 not readable" in done.page.read_text()
+
+
+def test_photos_of_which_none_is_left_are_refused(release_dir: Path, tmp_path: Path) -> None:
+    """By what is wrong with them; and before anything is written."""
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "page.jpg").write_text("<html>")
     (photos / "wall.jpg").write_bytes(encoded(Image.fromarray(WALL)))
     out = tmp_path / "out"
-    with pytest.raises(ImageError, match=r"page\.jpg"):
+    both = labels(tmp_path / "l.csv", ["page.jpg", "wall.jpg"])
+    with pytest.raises(DataError, match="not one of 2 photos") as caught:
+        evaluate_release(release_dir, photos, both, out, Kind.PHOTOS)
+    assert "1 x this is an HTML page" in caught.value.problem
+    assert "1 x no face was found: wall.jpg" in caught.value.problem
+    with pytest.raises(ImageError, match=r"absent\.jpg: cannot be read"):
         evaluate_release(
-            release_dir, photos, labels(tmp_path / "l.csv", ["page.jpg"]), out, Kind.PHOTOS
-        )
-    with pytest.raises(DataError, match="no face was found in any of 1 photos"):
-        evaluate_release(
-            release_dir, photos, labels(tmp_path / "m.csv", ["wall.jpg"]), out, Kind.PHOTOS
+            release_dir, photos, labels(tmp_path / "m.csv", ["absent.jpg"]), out, Kind.PHOTOS
         )
     with pytest.raises(ImageError, match="--kind photos"):
         evaluate_release(release_dir, photos, labels(tmp_path / "n.csv", ["wall.jpg"]), out)

@@ -3,22 +3,24 @@
 import type { Face, Faces, Model } from "./schemas";
 import type { Texts } from "./texts";
 
+/** x1, y1, x2, y2. */
+type Placed = { readonly box: readonly [number, number, number, number] };
+
 /** Whether two faces stand in one row: at least half of the lower one's height is shared. */
-function beside({ box: a }: Face, { box: b }: Face): boolean {
-  const shared = Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1);
-  return shared >= 0.5 * Math.min(a.y2 - a.y1, b.y2 - b.y1);
+function beside({ box: [, a1, , a2] }: Placed, { box: [, b1, , b2] }: Placed): boolean {
+  return Math.min(a2, b2) - Math.max(a1, b1) >= 0.5 * Math.min(a2 - a1, b2 - b1);
 }
 
-/** As read: rows from top to bottom, each from left to right. */
-export function inReadingOrder(faces: readonly Face[]): Face[] {
-  const middle = (f: Face) => (f.box.y1 + f.box.y2) / 2;
-  const rows: Face[][] = [];
+/** Rows from top to bottom, each from left to right: the server's order, data/faces/order.py. */
+export function inReadingOrder<T extends Placed>(faces: readonly T[]): T[] {
+  const middle = ({ box }: T) => (box[1] + box[3]) / 2;
+  const rows: T[][] = [];
   for (const face of [...faces].sort((a, b) => middle(a) - middle(b))) {
     const row = rows.at(-1);
     if (row && beside(row[0]!, face)) row.push(face);
     else rows.push([face]);
   }
-  return rows.flatMap((row) => row.sort((a, b) => a.box.x1 - b.box.x1));
+  return rows.flatMap((row) => row.sort((a, b) => a.box[0] - b.box[0]));
 }
 
 export type Said = { word: string; p: number; uncertain: boolean };

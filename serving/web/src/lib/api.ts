@@ -1,6 +1,5 @@
 /** The API as the page calls it. */
 
-import { inReadingOrder } from "./answers";
 import type { Language } from "./language";
 import type { ErrorBody, Faces, Limits, Model } from "./schemas";
 
@@ -49,7 +48,7 @@ async function call<T>(path: string, language: Language, init: RequestInit = {})
   );
 }
 
-/** Every face of a photo, in reading order. */
+/** Every face of a photo. */
 export async function faces(
   photo: Blob,
   language: Language,
@@ -58,12 +57,11 @@ export async function faces(
   const form = new FormData();
   form.append("file", photo);
   const query = `?crops=true${options.preview ? "&preview=true" : ""}`;
-  const answer = await call<Faces>(`/v1/faces${query}`, language, {
+  return call<Faces>(`/v1/faces${query}`, language, {
     method: "POST",
     body: form,
     signal: options.signal ?? null,
   });
-  return { ...answer, faces: inReadingOrder(answer.faces) };
 }
 
 export const limits = (language: Language) => call<Limits>("/v1/limits", language);

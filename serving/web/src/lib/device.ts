@@ -82,7 +82,7 @@ export async function loadDevice(model: Model, limits: Limits): Promise<Device> 
     if (found.faces.length > limits.max_faces) throw new TooManyFaces(found.faces.length, limits.max_faces);
     const detected = performance.now();
     const faces: Face[] = [];
-    for (const face of found.faces) {
+    for (const face of inReadingOrder(found.faces)) {
       const crop = align(pixels, face.landmarks, release.image, settings.min_eye_distance_px);
       if (!crop) continue;
       const { box, landmarks } = scaled(face, width / pixels.width, height / pixels.height);
@@ -96,15 +96,15 @@ export async function loadDevice(model: Model, limits: Limits): Promise<Device> 
         crop_jpeg: jpegBase64(crop),
       });
     }
-    const doubtful = found.doubtful.map((face) => {
+    const doubtful = inReadingOrder(found.doubtful).map((face) => {
       const [x1, y1, x2, y2] = scaled(face, width / pixels.width, height / pixels.height).box;
       return { box: { x1, y1, x2, y2 }, detector_score: Math.min(1, face.score), size_px: Math.max(x2 - x1, y2 - y1) };
     });
     const ended = performance.now();
     return {
       request_id: "on-this-device",
-      image: { width, height, format: photo.format, rotated_deg: found.rotatedDeg, cut_off: false },
-      faces: inReadingOrder(faces),
+      image: { width, height, format: photo.format, rotated_deg: found.rotatedDeg, cut_off: photo.cutOff },
+      faces,
       unusable_faces: found.faces.length - faces.length,
       doubtful,
       release: {

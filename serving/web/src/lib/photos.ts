@@ -4,6 +4,7 @@
 
 import { useCallback, useEffect, useRef, useState } from "react";
 import { alive, ApiError, faces, offline } from "./api";
+import { upright } from "./decode";
 import type { Device } from "./device";
 import type { Language } from "./language";
 import type { Faces } from "./schemas";
@@ -70,6 +71,8 @@ export function usePhotos(language: Language, device: Device | null) {
       aborts.current.set(photo.id, abort);
       try {
         const preview = !(await showable(photo.file));
+        const turned = preview ? null : await upright(photo.file);
+        if (turned) change(photo.id, { url: URL.createObjectURL(turned) });
         for (let tries = 0; ; tries++) {
           try {
             const answer = device
