@@ -119,7 +119,7 @@ class FaceDetector:
             for n in (1, 2, 3):
                 found[n] = self.detect(np.ascontiguousarray(np.rot90(small, n)), check=check)
             turns = max(found, key=lambda n: _best(found[n]))
-            least = max(_best(faces) + self.config.turn_margin, self.config.answer_score)
+            least = max(_best(faces) + self.config.turn_margin, self.config.turned_score)
             if _best(found[turns]) < least:
                 turns = 0
             faces = [_turned_back(f, turns, small.shape[:2]) for f in found[turns]]
@@ -213,7 +213,7 @@ class FaceDetector:
         """ONet's mean score over shifted, resized and mirrored patches of each box; (n,).
 
         A face is one however it is cut out. What only happens to look like one does not last: 98 %
-        of real faces have 0.95 or more, and of textures and rooms none has 0.89.
+        of real faces have 0.96 or more, and of 2,091 photos without any, four.
         """
         if not len(boxes):
             return np.empty(0, np.float32)

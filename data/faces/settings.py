@@ -45,7 +45,9 @@ class DetectorConfig:
       sure_score: nearly all upright faces have this or more; with less the photo may lie on its
         side.
       turn_margin: by how much the best face of a turned photo must surpass that of the photo as it
-        is; it must also be good enough for an answer.
+        is.
+      turned_score: and what it must have at least: three of four false faces of textures were found
+        turned.
       landmarks: order of the five; left and right as the viewer sees an upright face.
       min_eye_distance_px: closer eyes give no direction to turn by: a full profile, or a face of a
         few pixels.
@@ -53,7 +55,7 @@ class DetectorConfig:
 
     min_face_px: int = 20
     min_score: float = 0.8
-    answer_score: float = 0.95
+    answer_score: float = 0.96
     max_pixels: int = 2_000_000
     retry_rotated: bool = True
     cell_px: int = 12
@@ -80,6 +82,7 @@ class DetectorConfig:
     max_proposals: int = 1500
     sure_score: float = 0.98
     turn_margin: float = 0.02
+    turned_score: float = 0.97
     landmarks: tuple[str, ...] = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
     min_eye_distance_px: float = 2.0
 

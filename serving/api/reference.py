@@ -47,6 +47,10 @@ def page(description: dict[str, Any]) -> str:
         "Bearer</code>. Errors are JSON: <code>error.code</code> never changes, "
         "<code>error.message</code> is for people (<code>?lang=en</code> or <code>id</code>).</p>",
         "<pre>curl -F file=@photo.jpg http://127.0.0.1:8000/v1/faces</pre>",
+        "<p>Videos are not taken here: one of a minute is minutes of a core, beyond a proxy's "
+        "patience, while photos wait. <code>genq predict clip.mp4</code> follows its faces and "
+        "gives one answer a person; so does the page, which sends its frames as photos to "
+        "<code>/v1/faces</code>.</p>",
     ]
     for tag in _KINDS:
         body.append(f"<h2>{escape(tag)}</h2>")

@@ -59,6 +59,17 @@ def test_docs_are_one_page_that_needs_nothing_else(client: TestClient) -> None:
     assert "unsafe" not in answer.headers["content-security-policy"]
 
 
+def test_who_looks_for_videos_is_told_where_they_are_followed(client: TestClient) -> None:
+    """No route takes one; the page and the command line do, and /docs says why."""
+    for answer in (client.post("/v1/video", files={"file": b"clip"}), client.get("/v1/video")):
+        assert answer.status_code == 404
+        assert "videos: see /docs" in answer.json()["error"]["message"]
+    docs = client.get("/docs").text
+    assert "genq predict clip.mp4" in docs and "minutes of a core" in docs
+    indonesian = client.post("/v1/video?lang=id").json()["error"]["message"]
+    assert "video: lihat /docs" in indonesian
+
+
 _TWO_WORKERS = """
 import os, sys
 from types import SimpleNamespace

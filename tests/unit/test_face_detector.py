@@ -167,6 +167,31 @@ def test_a_patch_of_a_space_suit_is_no_face(
     assert any(face.box[1] > 190 for face in first.faces + first.doubtful)
 
 
+@pytest.mark.parametrize(
+    ("upright", "turned", "rotated_deg", "answered"),
+    [(0.0, 0.965, 0, 0), (0.0, 0.975, 90, 1), (0.9, 0.975, 90, 1), (0.965, 0.975, 0, 1),
+     (0.955, 0.96, 0, 0)],
+)  # fmt: skip
+def test_a_turned_photo_is_believed_if_its_face_is_surer_than_an_upright_one_has_to_be(
+    detector: FaceDetector,
+    monkeypatch: pytest.MonkeyPatch,
+    upright: float,
+    turned: float,
+    rotated_deg: int,
+    answered: int,
+) -> None:
+    """Three more looks at a texture find something face-like more often than one."""
+
+    def detect(photo: NDArray[np.uint8], **_: object) -> list[Face]:
+        score = upright if photo.shape[0] < photo.shape[1] else turned
+        eyes = np.array([[4, 5], [9, 5], [7, 8], [4, 11], [9, 11]], np.float32)
+        return [Face((1, 1, 14, 14), eyes, score)] if score else []
+
+    monkeypatch.setattr(detector, "detect", detect)
+    found = detector.find(np.zeros((20, 30, 3), np.uint8))
+    assert (found.rotated_deg, len(found.faces)) == (rotated_deg, answered)
+
+
 def test_work_is_called_off_between_steps(detector: FaceDetector) -> None:
     """What `check` raises stops the search."""
 

@@ -37,7 +37,7 @@ export async function findFaces(photo: Pixels, settings: DetectorSettings, run: 
     found.forEach((some, n) => {
       if (best(some) > best(found[turns]!)) turns = n;
     });
-    if (best(found[turns]!) < Math.max(upright + settings.turn_margin, settings.answer_score)) turns = 0;
+    if (best(found[turns]!) < Math.max(upright + settings.turn_margin, settings.turned_score)) turns = 0;
     faces = found[turns]!.map((face) => turnedBack(face, turns, small));
   }
   const [sx, sy] = [photo.width / small.width, photo.height / small.height];
