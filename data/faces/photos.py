@@ -55,7 +55,7 @@ class Photo:
       pixels: uint8, (height, width, 3), upright; possibly smaller than the file's picture.
       width, height: of the file's picture, upright.
       format: Pillow's name.
-      cut_off: the file ends too early; a part of the picture is missing.
+      cut_off: the file ends too early, or is damaged late; a part of the picture is missing.
     """
 
     pixels: NDArray[np.uint8]
@@ -183,7 +183,7 @@ def _damaged(error: Exception | str) -> PhotoError:
 
 
 def _load(opened: Image.Image, data: bytes) -> tuple[Image.Image, int]:
-    """Decodes; also returns how many rows are missing because the file is cut off.
+    """Decodes; also returns how many rows are missing because the file is cut off or damaged.
 
     Raises:
       OSError: if the file is damaged, or less than half of the rows are there.
@@ -192,7 +192,8 @@ def _load(opened: Image.Image, data: bytes) -> tuple[Image.Image, int]:
     try:
         opened.load()
     except OSError as error:
-        if "truncated" not in str(error) or not hasattr(opened, "tile"):
+        begun = "truncated" in str(error) or opened.format == "PNG"  # a PNG may be damaged half-way
+        if not begun or not hasattr(opened, "tile"):
             raise
         if opened.info.get("progressive"):  # every scan is the whole picture, sharper each time
             image = _ended(data)

@@ -49,10 +49,10 @@ CATALOG: Final[Mapping[Code, tuple[int, str, str]]] = {
     ),
     "not_found": (
         404,
-        "There is nothing here. /docs lists what there is (for videos: see /docs, too); uploads are "
-        "forgotten after minutes.",
-        "Tidak ada apa pun di sini. /docs memuat yang ada (untuk video: lihat /docs juga); unggahan "
-        "segera dihapus.",
+        "There is nothing here. /docs lists what there is (for videos: see /docs, too); uploads "
+        "are forgotten after minutes.",
+        "Tidak ada apa pun di sini. /docs memuat yang ada (untuk video: lihat /docs juga); "
+        "unggahan segera dihapus.",
     ),
     "method_not_allowed": (
         405,

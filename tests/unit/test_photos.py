@@ -158,6 +158,21 @@ def test_half_of_a_photo_is_needed(kind: str) -> None:
     assert caught.value.code == "damaged_image"
 
 
+def test_a_png_that_is_damaged_late_is_read_as_far_as_that() -> None:
+    """Viewers show the rows before; damaged in its first half, it is refused."""
+    whole = picture(320, 480)
+    data = bytearray(saved(whole, "PNG"))
+    late, early = len(data) * 80 // 100, len(data) * 20 // 100
+    data[late : late + 12] = b"\xff" * 12
+    photo = decode(bytes(data), LIMIT)
+    assert photo.cut_off
+    assert (photo.pixels[:300] == np.asarray(whole)[:300]).all()
+    data[early : early + 12] = b"\xff" * 12
+    with pytest.raises(PhotoError) as caught:
+        decode(bytes(data), LIMIT)
+    assert caught.value.code == "damaged_image"
+
+
 @pytest.mark.parametrize("share", [0.998, 0.9, 0.6])
 def test_a_progressive_jpeg_that_is_cut_off_lacks_detail_and_no_rows(share: float) -> None:
     """Viewers show it whole, a little softer; with the first scan's beginning it is refused."""

@@ -14,7 +14,7 @@ export async function formatOf(photo: Blob): Promise<string> {
 /** The colour of what is missing of a file that is cut off; null for kinds of which then nothing can be shown. */
 export function fillOf(format: string, head: Uint8Array): string | null {
   if (format === "PNG") return head[25]! & 4 ? "white" : "black"; // 4: with transparency
-  return format === "JPEG" || format === "BMP" ? "black" : null;
+  return ["JPEG", "BMP", "GIF"].includes(format) ? "black" : null;
 }
 
 type Matrix = [a: number, b: number, c: number, d: number, e: number, f: number];
