@@ -150,7 +150,7 @@ def measured(world: World, replicates: int, *, by_people: bool) -> dict[str, Int
     z = float(intervals.critical(CONFIDENCE))
     auc = bootstrap.percentile(value, found, CONFIDENCE)
     if by_people:
-        degrees = clusters.degrees_of(ranking.influence(), whose)
+        degrees = clusters.degrees_of(ranking.influence(whose.weights), whose)
         auc = bootstrap.area_interval(value, found, n, z, degrees)
     return {
         **result,

@@ -74,6 +74,8 @@ class Verdict:
         missing.
       groups_split, groups_n: on which split, of how many images, gaps, floors and changes were
         judged.
+      groups_of: of how many images those were drawn with rare groups in full; then rates are
+        reweighted to them. None where nothing was left out.
     """
 
     outcome: str
@@ -82,6 +84,7 @@ class Verdict:
     unit: str
     groups_split: str
     groups_n: int
+    groups_of: int | None
     thresholds: tuple[Threshold, ...]
     changes: tuple[Change, ...]
     gaps: tuple[Gap, ...]
@@ -112,6 +115,7 @@ def judge(
     """
     thresholds = find_thresholds(predictions, config)
     groups = predictions if natural is None else natural
+    whose = people_of(groups)
     slices = find_slices(groups, config.slices)
     changes = find_changes(groups, slices, config)
     gaps = find_gaps(groups, slices, config, label)
@@ -134,9 +138,10 @@ def judge(
         BLOCKED if blocks else WARNED if warnings else "passed",
         (*blocks, *warnings),
         sum(g.status != "too_few" for g in gaps),
-        people_of(groups).unit,
+        whose.unit,
         SPLIT if natural is None else contract.TEST_NATURAL,
         len(groups),
+        None if whose.weight is None else round(whose.weight.sum()),
         tuple(thresholds),
         tuple(changes),
         tuple(gaps),

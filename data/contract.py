@@ -35,6 +35,10 @@ IMAGE_BYTES: Final = "image_bytes"
 GROUPS: Final = "groups"
 """What further columns of the data set say, e.g. b'{"race": "White"}' (data.celeba.groups); absent
 when there are none. One bytes value."""
+INCLUSION_WEIGHT: Final = "inclusion_weight"
+"""How many images of the test partition an example of test_natural stands for, where only some were
+drawn (sampling.test_natural_images): 1 / its chance to be drawn. One float value, 1 or more; absent
+everywhere else."""
 BRIGHTNESS: Final = "brightness"
 SHARPNESS: Final = "sharpness"
 """One float value each, 0 to 255 (data.celeba.images.quality says how measured); on the first
@@ -152,7 +156,8 @@ Split = Literal["train", "val", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 """Index = the number that `list_eval_partition.txt` uses (0, 1, 2)."""
 TEST_NATURAL: Final = "test_natural"
-"""Optional split of examples: the whole official test partition, not balanced."""
+"""Optional split of examples: the official test partition, not balanced; all of it, or a sample in
+which rare groups are full (INCLUSION_WEIGHT)."""
 
 # --- Geometry ------------------------------------------------------------------------------------
 

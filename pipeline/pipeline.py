@@ -55,6 +55,7 @@ def create_pipeline(
         shards=config.data.shards,
         window=config.data.window,
         label=config.label,
+        groups=_of_attributes(config.evaluation.slices),
     ).with_id("example-gen")
 
     schema_importer = SchemaImporter(SCHEMA).with_id("schema-importer")
@@ -147,8 +148,7 @@ def create_pipeline(
         examples=example_gen.outputs["examples"],
         manifest=example_gen.outputs["manifest"],
         config=config.export,
-        # Quality bands are cut on the predictions; the exporter reads attributes of the examples.
-        slices=[k for k in config.evaluation.slices if set(k) <= set(contract.ATTRIBUTES)],
+        slices=_of_attributes(config.evaluation.slices),
     ).with_id("model-exporter")
 
     evaluation_report = EvaluationReporter(
@@ -250,3 +250,8 @@ def create_pipeline(
         beam_pipeline_args=list(config.beam.flags()),
         components=nodes,
     )
+
+
+def _of_attributes(slices: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Returns the slices that examples know; quality bands are cut on the predictions."""
+    return [names for names in slices if set(names) <= set(contract.ATTRIBUTES)]

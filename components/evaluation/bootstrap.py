@@ -55,10 +55,15 @@ class Replicates:
     def blocks(self, examples: NDArray[np.int64] | None = None) -> Iterator[tuple[slice, Weights]]:
         """Yields (which replicates, weights) of the chosen examples; float32, (n, replicates)."""
         start = 0
-        rows = self.whose.codes if examples is None else self.whose.codes[examples]
+        chosen_ones = slice(None) if examples is None else examples
+        rows, weight = self.whose.codes[chosen_ones], None
+        if self.whose.weight is not None:
+            weight = self.whose.weight[chosen_ones, None].astype(np.float32)
         for block in self._blocks:
-            chosen = block[rows]
-            yield slice(start, start + block.shape[1]), chosen.astype(np.float32)
+            chosen = block[rows].astype(np.float32)
+            if weight is not None:
+                chosen *= weight
+            yield slice(start, start + block.shape[1]), chosen
             start += block.shape[1]
 
 
@@ -145,18 +150,23 @@ class Ranking:
             area: Floats = _coldot(ones, wins) / (ones.sum(0, dtype=np.float64) * to_zero[-1])
         return area
 
-    def influence(self) -> Floats:
+    def influence(self, weight: Floats) -> Floats:
         """Returns what each example adds to the error of the AUC, (n,), in the order as given.
 
         Placement values less their mean (DeLong et al. 1988, Biometrics 44:837); sums of them
         within people are what Obuchowski 1997 (Biometrics 53:567) squares.
+
+        Args:
+          weight: how many examples each stands for, (n,); see `clusters.People`.
         """
-        ones, zeros = len(self.ones), len(self.zeros)
-        of_ones = (self._zeros_below + self._zeros_to) / (2 * zeros)
-        of_zeros = 1 - (self._ones_below_zero + self._ones_to) / (2 * ones)
-        found = np.empty(ones + zeros)
-        found[self.ones] = (of_ones - of_ones.mean()) / ones
-        found[self.zeros] = (of_zeros - of_zeros.mean()) / zeros
+        ones, zeros = weight[self.ones], weight[self.zeros]
+        to_one, to_zero = (np.concatenate([[0.0], np.cumsum(w)]) for w in (ones, zeros))
+        all_ones, all_zeros = to_one[-1], to_zero[-1]
+        of_ones = (to_zero[self._zeros_below] + to_zero[self._zeros_to]) / (2 * all_zeros)
+        of_zeros = 1 - (to_one[self._ones_below_zero] + to_one[self._ones_to]) / (2 * all_ones)
+        found = np.empty(len(weight))
+        found[self.ones] = ones * (of_ones - of_ones @ ones / all_ones) / all_ones
+        found[self.zeros] = zeros * (of_zeros - of_zeros @ zeros / all_zeros) / all_zeros
         return found
 
 
@@ -188,14 +198,13 @@ def area_difference(new: Ranking, old: Ranking, whose: People) -> AreaDifference
     Psychol. 12:387, has the exact variance, which costs all pairs). It is as often too high as too
     low, so that people less one are degrees enough.
     """
-    one = np.ones((len(whose.codes), 1), np.float32)
+    one = whose.weights[:, None].astype(np.float32)
     value = float(new.auc(one)[0] - old.auc(one)[0])
-    influence = new.influence() - old.influence()
+    influence = new.influence(whose.weights) - old.influence(whose.weights)
     of_people = np.bincount(whose.codes, influence)
     people = max(whose.count, 2)
     error = float(np.sqrt(of_people @ of_people * people / (people - 1)))
-    alone = whose.count == len(whose.codes)
-    degrees = np.inf if alone else max(people_of_one_size(whose) - 1, 1.0)
+    degrees = np.inf if whose.alone else max(people_of_one_size(whose) - 1, 1.0)
     return AreaDifference(value, error, degrees)
 
 
@@ -320,8 +329,10 @@ def resampled_auc(
     z: float,
 ) -> Interval:
     """Returns the AUC of all examples, which have both labels, as metrics.measure has it."""
-    value = float(ranking.auc(np.ones((len(labels), 1), np.float32))[0])
+    value = float(ranking.auc(whose.weights[:, None].astype(np.float32))[0])
     weights = Replicates(whose, replicates, seed)
     found = np.concatenate([ranking.auc(w) for _, w in weights.blocks()])
     smaller = min(len(np.unique(whose.codes[labels == y])) for y in (0, 1))
-    return area_interval(value, found, smaller, z, degrees_of(ranking.influence(), whose))
+    return area_interval(
+        value, found, smaller, z, degrees_of(ranking.influence(whose.weights), whose)
+    )

@@ -17,6 +17,10 @@ error of the design effect, and is left out: Wilson's interval knows the varianc
 design effect below one is taken as one: it is mostly chance. benchmarks/intervals.py prints how
 often all of these cover.
 
+Where only some of the test partition was drawn, and rare groups in full, each image stands for as
+many as its inclusion weight says: rates are ratios of weighted sums (Hajek), and unequal weights
+are in the variance between people, and so in the design effect.
+
 Where identities are missing (own photos, an external set without that column), every image counts
 as a person of its own, and all intervals are those of independent images: `People.unit` says so,
 and reports print it. Where some are missing, only those images are treated so.
@@ -54,11 +58,14 @@ class People:
       codes: (n,), 0 to count - 1.
       count: how many people.
       known: (n,), whether the image's person is known; if not, it is a person of its own.
+      weight: (n,), how many images each stands for (contract.INCLUSION_WEIGHT); None where each
+        stands for itself.
     """
 
     codes: NDArray[np.int64]
     count: int
     known: Mask
+    weight: Floats | None = None
 
     @property
     def unit(self) -> Literal["people", "images"]:
@@ -68,28 +75,44 @@ class People:
     def of(self, rows: NDArray[Any]) -> People:
         """Returns the people of some of the images; `rows` is a mask or indices."""
         codes, again = np.unique(self.codes[rows], return_inverse=True)
-        return People(again.astype(np.int64), len(codes), self.known[rows])
+        weight = None if self.weight is None else self.weight[rows]
+        return People(again.astype(np.int64), len(codes), self.known[rows], weight)
+
+    @property
+    def alone(self) -> bool:
+        """Whether images are independent and alike: one a person, each standing for itself."""
+        return self.weight is None and self.count == len(self.codes)
+
+    @property
+    def weights(self) -> Floats:
+        """How many images each stands for, (n,)."""
+        return np.ones(len(self.codes)) if self.weight is None else self.weight
 
 
-def people(identity: ArrayLike | pd.Series[Any] | None, images: int) -> People:
+def people(
+    identity: ArrayLike | pd.Series[Any] | None, images: int, weight: Floats | None = None
+) -> People:
     """Returns whose images they are.
 
     Args:
       identity: (n,), any values; NaN or None where unknown; None if nothing is known.
       images: n.
+      weight: see People.
     """
     if identity is None:
-        return People(np.arange(images), images, np.zeros(images, np.bool_))
+        return People(np.arange(images), images, np.zeros(images, np.bool_), weight)
     codes = pd.factorize(np.asarray(identity), use_na_sentinel=True)[0].astype(np.int64)
     known = codes >= 0
     first, alone = int(codes.max(initial=-1)) + 1, int((~known).sum())
     codes[~known] = first + np.arange(alone)
-    return People(codes, first + alone, known)
+    return People(codes, first + alone, known, weight)
 
 
 def people_of(table: pd.DataFrame) -> People:
     """Returns whose images a table of predictions holds; see `people`."""
-    return people(table.get(contract.IDENTITY), len(table))
+    drawn = table.get(contract.INCLUSION_WEIGHT)
+    weight = None if drawn is None or drawn.isna().all() else drawn.fillna(1.0).to_numpy(np.float64)
+    return people(table.get(contract.IDENTITY), len(table), weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,8 +257,9 @@ def pairs(events: Sequence[tuple[Mask, Mask, Mask]], whose: People) -> Pairs:
     rows = []
     for a, b, domain in events:
         found = _estimate(a.astype(np.float64) - b, domain, whose)
-        n = max(found.trials, 1)
-        shares = (np.sum(a & ~b & domain) / n, np.sum(b & ~a & domain) / n)
+        weight = whose.weights
+        n = weight[domain].sum() or 1.0
+        shares = (weight[a & ~b & domain].sum() / n, weight[b & ~a & domain].sum() / n)
         rows.append((*shares, found.trials, found.effective, found.degrees, found.people))
     return Pairs(*np.array(rows, np.float64).reshape(-1, 6).T)
 
@@ -246,9 +270,11 @@ def mcnemar(a: Mask, b: Mask, whose: People) -> float:
     Exact (McNemar 1947, binomial form) where images are independent; else between people, who may
     have several discordant images (Durkalski et al. 2003, Stat. Med. 22:2417).
     """
-    if whose.count == len(whose.codes):
+    if whose.alone:
         return intervals.mcnemar(int(np.sum(a & ~b)), int(np.sum(b & ~a)))
-    surplus = np.bincount(whose.codes, a.astype(np.float64) - b, minlength=whose.count)
+    surplus = np.bincount(
+        whose.codes, (a.astype(np.float64) - b) * whose.weights, minlength=whose.count
+    )
     spread = float(np.sqrt(surplus @ surplus))
     return float(2 * ndtr(-abs(surplus.sum()) / spread)) if spread else 1.0
 
@@ -267,15 +293,18 @@ class _Estimate(NamedTuple):
 def _estimate(values: Floats, domain: Mask, whose: People) -> _Estimate:
     """Returns the mean of the values, (n,), over the domain; see the module."""
     codes = whose.codes[domain]
-    trials = np.bincount(codes, minlength=whose.count).astype(np.float64)
-    n, there = len(codes), int((trials > 0).sum())
+    # How many images each person has; reweighted ones add up to as many as there are.
+    n, weight = len(codes), whose.weights[domain]
+    weight = weight * (n / weight.sum()) if n else weight
+    trials = np.bincount(codes, weight, minlength=whose.count).astype(np.float64, copy=False)
+    there = int((trials > 0).sum())
     if not n:
         return _Estimate(np.nan, 0, 0.0, np.inf, 0, trials)
     inside = values[domain]
-    mean = float(inside.mean())
-    independent = float(np.square(inside).mean()) - mean**2
-    residuals = np.bincount(codes, inside, minlength=whose.count) - mean * trials
-    if n == there:
+    mean = float(inside @ weight) / n
+    independent = float(np.square(inside) @ weight) / n - mean**2
+    residuals = np.bincount(codes, inside * weight, minlength=whose.count) - mean * trials
+    if n == there and whose.weight is None:
         return _Estimate(mean, n, float(n), np.inf, there, residuals)
     kish = n**2 / float(trials @ trials)
     if there == 1 or independent <= 1e-12:
@@ -332,7 +361,7 @@ def degrees_of(influence: Floats, whose: People) -> float:
       influence: of each image on the estimate, (n,); see `bootstrap.Ranking.influence`.
       whose: the images' people; infinite where each image is a person's only one.
     """
-    if whose.count == len(whose.codes):
+    if whose.alone:
         return float(np.inf)
     of_people = np.bincount(whose.codes, influence)
     return _degrees(np.square(of_people), whose.count, people_of_one_size(whose))
@@ -340,7 +369,7 @@ def degrees_of(influence: Floats, whose: People) -> float:
 
 def people_of_one_size(whose: People) -> float:
     """Returns how many people with equally many images would tell as much (Kish 1965)."""
-    sizes = np.bincount(whose.codes).astype(np.float64)
+    sizes = np.bincount(whose.codes, whose.weights)
     return float(sizes.sum() ** 2 / (sizes @ sizes))
 
 

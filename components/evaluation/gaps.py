@@ -45,6 +45,7 @@ class Gap:
       kind: "complement" (`b` is what `a` leaves of the examples), or "labels" (positives and
         negatives within `a`'s slice).
       count_a, n_a: how many of how many; the same of `b`.
+      rate_a, rate_b: the rates; count / n, unless the images are reweighted (clusters.py).
       value: rate of a - rate of b.
       low, high: of the 95 % (confidence) interval of this gap alone; people are the unit.
       joint_low, joint_high: of the interval at the level at which Holm's procedure judged it, which
@@ -60,6 +61,8 @@ class Gap:
     n_a: int
     count_b: int
     n_b: int
+    rate_a: float
+    rate_b: float
     limit: float
     value: float
     low: float
@@ -71,8 +74,8 @@ class Gap:
 
     def __str__(self) -> str:
         return (
-            f"{self.rate} of {self.a}: {self.count_a / max(1, self.n_a):.3f} (n={self.n_a}), of "
-            f"{self.b}: {self.count_b / max(1, self.n_b):.3f} (n={self.n_b}); gap "
+            f"{self.rate} of {self.a}: {self.rate_a:.3f} (n={self.n_a}), of "
+            f"{self.b}: {self.rate_b:.3f} (n={self.n_b}); gap "
             f"{self.value:+.3f}, {self.low:+.3f} to {self.high:+.3f}, limit {self.limit:.3f}"
         )
 
@@ -153,6 +156,8 @@ def find_gaps(
                 pair.a,
                 pair.b,
                 *pair.counts,
+                rate_a=float(found.a.value[i]),
+                rate_b=float(found.b.value[i]),
                 limit=limit,
                 value=value,
                 low=float(alone.low[i]),

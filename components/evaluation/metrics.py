@@ -232,7 +232,7 @@ def _resampled(
 ) -> dict[str, Measured]:
     """Metrics that need the scores' order or bins; bootstrap intervals."""
     n = len(label)
-    one = np.ones((n, 1), np.float32)
+    one = whose.weights[:, None].astype(np.float32)
     ranking = bootstrap.Ranking(p_positive, label)
     errors, areas = np.empty(weights.count), np.full((3, weights.count), np.nan)
     for block, w in weights.blocks(rows if n < weights.examples else None):
@@ -240,7 +240,7 @@ def _resampled(
         if ranking.defined:
             areas[:, block] = ranking.curves(w)
     value = float(bootstrap.calibration_error(p_positive, label, one)[0])
-    few = np.inf if whose.count == n else max(whose.count - 1, 1)
+    few = np.inf if whose.alone else max(whose.count - 1, 1)
     error = bootstrap.percentile(value, errors, confidence, degrees=few, remove_bias=True)
     result = {
         "calibration_error": _measured(
@@ -250,7 +250,7 @@ def _resampled(
     if not ranking.defined:
         return result
     positives, negatives = (len(np.unique(whose.codes[label == y])) for y in (1, 0))
-    degrees = clusters.degrees_of(ranking.influence(), whose)
+    degrees = clusters.degrees_of(ranking.influence(whose.weights), whose)
     points = [float(point[0]) for point in ranking.curves(one)]
     for name, point, found, independent in zip(
         ("auc", "average_precision_positive", "average_precision_negative"),

@@ -111,7 +111,8 @@ class Content:
     """What the templates render; metrics_json is what programs get.
 
     Attributes:
-      natural: of the split test_natural, overall first; empty where it was not drawn.
+      natural: of the split test_natural, reweighted where only some of it was drawn; overall first,
+        empty where it was not drawn.
       served: the split as the application sees it; None where that was not asked for.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 from tfx.components.example_gen import component, utils
 from tfx.dsl.components.base import base_beam_component, executor_spec
@@ -35,6 +36,8 @@ class CelebAExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):  #
         "label": component_spec.ExecutionParameter(type=str),
         "shards": component_spec.ExecutionParameter(type=int),
         "window": component_spec.ExecutionParameter(type=int),
+        # Attributes whose groups are full in a part of the test partition; JSON.
+        "groups": component_spec.ExecutionParameter(type=str),
         # The driver fills it in: the spans of a window of several, oldest first, by commas.
         "spans": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
@@ -54,6 +57,7 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
       faults: how much may be wrong with the data.
       label: whose attribute becomes the feature `label`.
       shards: files a split; of a window, at least one a span.
+      groups: attributes whose joint values are full in `sampling.test_natural_images`.
       window: so many of the newest spans are read as one data set; see data/celeba/spans.py.
 
     Raises:
@@ -72,6 +76,7 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
         shards: int = 1,
         window: int = 1,
         label: contract.Label | None = None,
+        groups: Sequence[Sequence[str]] = (),
     ) -> None:
         if window < 1:
             raise ConfigError(f"data.window is {window!r}; accepted: 1 or more.")
@@ -95,6 +100,12 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
             label=_to_json(label or contract.Label()),
             shards=shards,
             window=window,
+            # Only what matters, so that other slices do not make the same examples again.
+            groups=json.dumps(
+                [list(names) for names in groups]
+                if sampling and sampling.test_natural_images is not None
+                else []
+            ),
             spans="",
             code=code_digest("components.example_gen", "data"),
             examples=channel_utils.as_channel([standard_artifacts.Examples()]),

@@ -83,7 +83,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         logger.info("%s: %s, %d annotated images", copies.root, copies.name, len(copies.index))
         for note in copies.index.notes:
             logger.warning("%s", note)
-        writer = _Writer(self, examples.uri, manifest.uri, int(exec_properties["shards"]), label)
+        writer = _Writer(
+            self,
+            examples.uri,
+            manifest.uri,
+            int(exec_properties["shards"]),
+            label,
+            # As pairs with the label, too: rates are of positives or of negatives.
+            crossed(json.loads(exec_properties.get("groups") or "[]"), label.attribute),
+        )
         place, not_there = located(copies)
         if faults.partial:
             logger.info("%s. %s/%s lists the others.", not_there, manifest.uri, artifacts.PARTIAL)
@@ -127,6 +135,7 @@ class _Writer:
         manifest_uri: str,
         shards: int,
         label: contract.Label,
+        groups: Sequence[Sequence[str]],
     ):
         self._executor = executor
         self._examples_uri = examples_uri
@@ -134,6 +143,7 @@ class _Writer:
         self._manifest_uri = manifest_uri
         self._shards = shards
         self._label = label
+        self._groups = groups
 
     def clear(self) -> None:
         """Removes all shards."""
@@ -161,7 +171,7 @@ class _Writer:
         while True:
             self._check_limit(set_aside, limit, images, not_there)
             self.clear()
-            sample = draw(index, sampling, usable)
+            sample = draw(index, sampling, usable, self._groups)
             fileio.makedirs(self._reports_uri)
             tasks = plan_shards(
                 copies,
@@ -235,6 +245,12 @@ class _Writer:
             f"may be set aside. All are in {path}.\n{kinds}",
             remedy,
         )
+
+
+def crossed(groups: Sequence[Sequence[str]], label: str) -> list[list[str]]:
+    """Returns the groups with the label beside each."""
+    every = [list(names) for names in groups]
+    return [[label], *every, *([*names, label] for names in every if label not in names)]
 
 
 def located(copies: Copies) -> tuple[NDArray[np.int64], NotThere]:

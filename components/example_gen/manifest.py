@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.example_gen import artifacts
+from components.example_gen.groups import group_codes, group_names
 from components.example_gen.partial import NotThere
-from components.example_gen.sampling import Sample, SamplingConfig, group_codes, group_names
+from components.example_gen.sampling import Sample, SamplingConfig
 from data import contract
 from data.celeba.copies import Copies
 from data.celeba.index import Index
@@ -97,6 +98,13 @@ def manifest_files(
         "splits_warning": sample.warning,
         "notes": tuple(note.replace(root, "") for note in index.notes),
         "set_aside": len(set_aside),
+        "test_natural": {
+            "images": len(sample.rows[contract.TEST_NATURAL]),
+            "of": sample.natural_of,
+            "reweighted": sample.natural_weights is not None,
+        }
+        if sample.natural_of
+        else None,
         "partial": None
         if not_there is None
         else {"there": not_there.there, "unannotated": len(not_there.unannotated)},
@@ -148,6 +156,7 @@ def _summary(
         ),
         "",
         *(f"Fewer than asked for: {note}." for note in _strings(content["smaller_than_asked"])),
+        *_drawn(content["test_natural"]),
         *([] if not_there is None else [f"{not_there} (see {artifacts.PARTIAL})."]),
         *([str(content["splits_warning"])] if content["splits_warning"] else []),
         *_strings(content["notes"]),
@@ -155,6 +164,17 @@ def _summary(
         *(f"- {line}" for line in by_problem((s.image_id, s.problem) for s in set_aside)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _drawn(natural: object) -> list[str]:
+    """Returns what is to be said of a part of the test partition."""
+    if not isinstance(natural, dict) or not natural["reweighted"]:
+        return []
+    return [
+        f"{contract.TEST_NATURAL}: {natural['images']:,} of {natural['of']:,} images of the test "
+        "partition; groups that are rare are full, and figures are reweighted to the whole "
+        f"({contract.INCLUSION_WEIGHT})."
+    ]
 
 
 def _strings(value: object) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from components.example_gen.sampling import SamplingConfig, group_codes
+from components.example_gen.groups import group_codes
+from components.example_gen.sampling import SamplingConfig
 from data import contract
 from data.celeba.index import Index
 

@@ -21,11 +21,10 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from components.example_gen.groups import Rows, group_codes, group_names, inclusion
 from data import contract
 from data.celeba.index import Index
 from data.errors import ConfigError, SamplingError
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,10 @@ class SamplingConfig:
         splits of its own; "random" deals the images out, whoever they show. Without a partition
         "official" becomes "identity_hash", and without identities "random", with a warning.
       test_natural: add a split with the whole test partition, unbalanced.
+      test_natural_images: about so many of that partition, for evaluation within a stated time:
+        seconds times the images a second that model-scorer's log shows. Groups of
+        evaluation.slices that are rare are taken whole, the others share what is left, and figures
+        are reweighted to the whole partition. None takes all of it.
       leave_out: image ids never to use, e.g. what `genq data audit` found.
     """
 
@@ -61,6 +64,7 @@ class SamplingConfig:
     allow_smaller: bool = False
     splits: Literal["official", "identity_hash", "random"] = "official"
     test_natural: bool = False
+    test_natural_images: int | None = None
     leave_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -85,6 +89,14 @@ class SamplingConfig:
             raise ConfigError(
                 f"sampling.split_fractions is {fractions!r}; accepted: three positive shares "
                 "that add up to 1."
+            )
+        if self.test_natural_images is not None and (
+            self.test_natural_images < 1 or not self.test_natural
+        ):
+            raise ConfigError(
+                f"sampling.test_natural_images is {self.test_natural_images!r}, and "
+                f"sampling.test_natural is {self.test_natural!r}; accepted: 1 or more, beside "
+                "sampling.test_natural=true."
             )
         if self.weights and (len(self.weights) != self.groups or min(self.weights) <= 0):
             raise ConfigError(
@@ -150,11 +162,16 @@ class Sample:
       rows: split -> row numbers, shuffled by hash.
       smaller: one sentence for each split that got fewer than asked for (allow_smaller).
       warning: what the splits cost the figures, or "".
+      natural_weights: how many images of the test partition each row of test_natural stands for,
+        (n,); None where all were taken.
+      natural_of: images of the test partition, of which test_natural was drawn; 0 without it.
     """
 
     rows: dict[str, Rows]
     smaller: tuple[str, ...] = ()
     warning: str = ""
+    natural_weights: NDArray[np.float64] | None = None
+    natural_of: int = 0
 
 
 RANDOM_SPLITS: Final = (
@@ -175,13 +192,19 @@ def hashes(seed: int, ids: Sequence[bytes] | NDArray[np.bytes_]) -> NDArray[np.u
     return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
-def draw(index: Index, config: SamplingConfig, usable: NDArray[np.bool_] | None = None) -> Sample:
+def draw(
+    index: Index,
+    config: SamplingConfig,
+    usable: NDArray[np.bool_] | None = None,
+    groups: Sequence[Sequence[str]] = (),
+) -> Sample:
     """Draws the sample.
 
     Args:
       index: the annotations.
       config: what to draw.
       usable: bool, (n,): rows whose image is there and sound; None means all.
+      groups: attributes whose joint values are to be full in test_natural_images.
 
     Raises:
       SamplingError: if the data set lacks what the configuration needs, has too few of a class, or
@@ -216,9 +239,15 @@ def draw(index: Index, config: SamplingConfig, usable: NDArray[np.bool_] | None 
         rows[split] = in_split[chosen]
     if config.splits != "random":
         check_identities(index, rows)
-    if config.test_natural:
-        rows[contract.TEST_NATURAL] = order[split_of[order] == contract.SPLITS.index("test")]
-    return Sample(rows, smaller, warning)
+    if not config.test_natural:
+        return Sample(rows, smaller, warning)
+    partition = order[split_of[order] == contract.SPLITS.index("test")]
+    rows[contract.TEST_NATURAL], weights = partition, None
+    if config.test_natural_images is not None and config.test_natural_images < len(partition):
+        chance = inclusion(index, partition, groups, config.test_natural_images)
+        drawn = rank[partition] / float(2**64) < chance
+        rows[contract.TEST_NATURAL], weights = partition[drawn], 1 / chance[drawn]
+    return Sample(rows, smaller, warning, weights, len(partition))
 
 
 def assign_splits(index: Index, config: SamplingConfig) -> tuple[NDArray[np.int8], str]:
@@ -245,22 +274,6 @@ def assign_splits(index: Index, config: SamplingConfig) -> tuple[NDArray[np.int8
     uniform = hashes(config.seed, [b"identity %d" % p for p in people]) / float(2**64)
     assigned: NDArray[np.int8] = np.searchsorted(bounds, uniform, side="right").astype(np.int8)
     return assigned[inverse], NO_PARTITION if config.splits == "official" else ""
-
-
-def group_codes(index: Index, balance_by: Sequence[str]) -> NDArray[np.int64]:
-    """Returns the joint value of the attributes for each row, (n,): a binary number."""
-    codes = np.zeros(len(index), np.int64)
-    for name in balance_by:
-        codes = codes * 2 + index.attribute(name)
-    return codes
-
-
-def group_names(balance_by: Sequence[str]) -> list[str]:
-    """Returns "Male=0, Young=1" and so on, in the order of group_codes."""
-    return [
-        ", ".join(f"{n}={v}" for n, v in zip(balance_by, values, strict=True)) or "all"
-        for values in itertools.product((0, 1), repeat=len(balance_by))
-    ]
 
 
 def apportion(size: int, weights: Sequence[float]) -> list[int]:

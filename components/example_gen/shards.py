@@ -52,6 +52,7 @@ class ShardTask:
       entries: where each image lies in the zip; None for a folder.
       measured: the first so many examples get brightness and sharpness.
       max_bad: give up after so many bad images.
+      weights: how many images of the test partition each stands for; None where it is of itself.
     """
 
     split: str
@@ -64,6 +65,7 @@ class ShardTask:
     entries: Entries | None
     measured: int
     max_bad: int
+    weights: NDArray[np.float64] | None = None
 
 
 def plan_shards(
@@ -83,7 +85,11 @@ def plan_shards(
     least one.
     """
     tasks = []
+    weight_of = np.ones(len(copies.index))
+    if sample.natural_weights is not None:
+        weight_of[sample.rows[contract.TEST_NATURAL]] = sample.natural_weights
     for split, rows in sample.rows.items():
+        weighted = split == contract.TEST_NATURAL and sample.natural_weights is not None
         parts: list[tuple[int, NDArray[np.int64]]] = []
         for copy in range(len(copies.listings)):
             own = rows[copies.source[rows] == copy]
@@ -107,6 +113,7 @@ def plan_shards(
                     entries=None if entries is None else entries.take(place[part]),
                     measured=max(0, min(len(part), QUALITY_IMAGES_PER_SPLIT - start)),
                     max_bad=max_bad,
+                    weights=weight_of[part] if weighted else None,
                 )
             )
             start += len(part)
@@ -182,6 +189,8 @@ def examples(task: ShardTask, bad: list[tuple[str, str]], converted: list[str]) 
             own[contract.IDENTITY] = [identity[i]]
         if landmarks is not None:
             own[contract.LANDMARKS] = landmarks[i]
+        if task.weights is not None:
+            own[contract.INCLUSION_WEIGHT] = [float(task.weights[i])]
         if rows.groups:
             own[contract.GROUPS] = [groups.encode(rows.groups, i)]
         common = _GEOMETRY if partition is None else _PARTITIONS[partition[i]]

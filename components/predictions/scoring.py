@@ -229,6 +229,8 @@ def example_row(split: str, serialized: bytes) -> Row:
             "Make the examples with example-gen.",
         )
     row[contract.LABEL] = int(labels[0])
+    weight = features.get(contract.INCLUSION_WEIGHT)
+    row[contract.INCLUSION_WEIGHT] = float(weight.float_list.value[0]) if weight else None
     try:
         row[contract.BRIGHTNESS], row[contract.SHARPNESS] = quality(image)
     except ImageError as error:

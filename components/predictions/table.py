@@ -11,6 +11,8 @@ Columns:
 - the 40 attributes, 0 or 1, as far as the data have them
 - `detector_p_positive`, `detector_uncertain`: the candidate's answer to the face that the
   application's detector cuts out of the image; missing where it finds none, or nobody asked
+- `inclusion_weight`: how many images of the test partition it stands for, where test_natural holds
+  only some of it (sampling.test_natural_images); missing elsewhere
 - a column of text for each of the data set's further columns, such as `groups.race`; missing where
   an image has no value
 - `brightness`, `sharpness` (data.celeba.images.quality), `image_bytes`, and for each a `…_band`:
@@ -71,6 +73,7 @@ SCHEMA: Final = pa.schema(
         pa.field(contract.SHARPNESS, pa.float32()),
         pa.field(contract.IMAGE_BYTES, pa.int32()),
         pa.field(contract.GROUPS, pa.string()),
+        pa.field(contract.INCLUSION_WEIGHT, pa.float32()),
     ]
 )
 """The columns as stored; bands are added on reading, and a column for each of the groups."""

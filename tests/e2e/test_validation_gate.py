@@ -259,6 +259,7 @@ def test_schema_names_every_feature_of_the_contract():
         contract.IMAGE_WIDTH,
         contract.IMAGE_HEIGHT,
         contract.IMAGE_BYTES,
+        contract.INCLUSION_WEIGHT,
         contract.BRIGHTNESS,
         contract.SHARPNESS,
         contract.GROUPS,

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import t as student_t
+from sklearn.metrics import roc_auc_score
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
@@ -190,3 +191,67 @@ def test_the_band_of_the_reliability_diagram_is_wider_where_images_share_people(
         for band in (known, unknown)
     ]
     assert (widths[0] >= widths[1] - 1e-9).all() and widths[0].mean() > 1.5 * widths[1].mean()
+
+
+def test_the_same_weight_for_all_changes_nothing() -> None:
+    """Rates, gaps, pairs and areas; only that images stand for more."""
+    rows = table(people=100)
+    heavy = rows.assign(**{contract.INCLUSION_WEIGHT: 3.0})
+    options = {"confidence": 0.95, "replicates": 100, "seed": 0}
+    for one, other in zip(
+        *(measure(t, find_slices(t, [("Young",)]), **options) for t in (rows, heavy)),  # type: ignore[arg-type]
+        strict=True,
+    ):
+        assert one.n == other.n
+        for name, found in one.metrics.items():
+            expected = (found.value, found.low, found.high)
+            again = other.metrics[name]
+            np.testing.assert_allclose((again.value, again.low, again.high), expected, rtol=1e-4)
+        assert one.against_baseline is not None and other.against_baseline is not None
+        np.testing.assert_allclose(
+            (other.against_baseline.auc.low, other.against_baseline.accuracy.high),  # type: ignore[union-attr]
+            (one.against_baseline.auc.low, one.against_baseline.accuracy.high),  # type: ignore[union-attr]
+            rtol=1e-5,
+        )
+
+
+def test_rates_of_a_part_are_those_of_the_whole() -> None:
+    """A rare group errs more and is drawn in full: reweighted intervals hold the whole's rate."""
+    rng = np.random.default_rng(0)
+    people = 600
+    identity = np.repeat(np.arange(people), rng.integers(1, 12, people))
+    rare = rng.random(len(identity)) < 0.05
+    chance = np.where(rare, 0.3, 0.05) * rng.gamma(2, 0.5, people)[identity]
+    wrong = rng.random(len(identity)) < chance
+    inclusion = np.where(rare, 1.0, 0.25)
+    held = naive = 0
+    for _ in range(300):
+        drawn = rng.random(len(identity)) < inclusion
+        weight = 1 / inclusion[drawn]
+        for by in (weight, None):
+            whose = clusters.people(identity[drawn], int(drawn.sum()), by)
+            found = clusters.rate(wrong[drawn], whose)
+            inside = bool(found.low <= wrong.mean() <= found.high)
+            held, naive = held + inside * (by is not None), naive + inside * (by is None)
+    # The whole is itself a sample of people, which these intervals allow for: wider than needed.
+    assert held >= 285 and naive < 200
+
+
+def test_weighted_areas_are_scikit_learns() -> None:
+    """The value; and the influence is what a little more weight of an image does to it."""
+    rows = table(people=60)
+    rng = np.random.default_rng(2)
+    score, label = rows[contract.P_POSITIVE].round(2).to_numpy(), rows[contract.LABEL].to_numpy()
+    weight = rng.uniform(1, 5, len(rows))
+    ranking = bootstrap.Ranking(score, label.astype(np.int8))
+
+    def area(w: np.ndarray) -> float:
+        return float(roc_auc_score(label, score, sample_weight=w))
+
+    assert ranking.auc(weight[:, None].astype(np.float32))[0] == pytest.approx(area(weight))
+    influence = ranking.influence(weight)
+    for image in (0, 17, 101):
+        more = weight.copy()
+        more[image] *= 1.0001
+        slope = (area(more) - area(weight)) / 0.0001
+        assert influence[image] == pytest.approx(slope, rel=1e-3, abs=1e-7)

@@ -182,8 +182,14 @@ def test_rare_groups_are_judged_on_the_natural_test_partition() -> None:
     assert (enough.groups_split, enough.groups_n) == ("test_natural", 8000)
     [gap] = [g for g in enough.gaps if (g.rate, g.a) == ("accuracy", "Bald=1")]
     assert gap.status == "exceeds" and gap.n_a > 150
+    assert enough.groups_of is None
+    part = natural.assign(**{contract.INCLUSION_WEIGHT: np.where(natural["Bald"] == 1, 1.0, 4.0)})
+    drawn = judge(rows, fingerprints(rows), EvaluationConfig(), natural=part)
+    assert drawn.groups_of == round(part[contract.INCLUSION_WEIGHT].sum())
+    [gap] = [g for g in drawn.gaps if (g.rate, g.a) == ("accuracy", "Bald=1")]
+    assert gap.status == "exceeds" and gap.value == pytest.approx(gap.rate_a - gap.rate_b)
     for preset in (celeba, celeba_full):
-        assert preset().sampling.test_natural
+        assert preset().sampling.test_natural and not preset().sampling.test_natural_images
     assert not demo().sampling.test_natural  # it has to stay cheap
 
 

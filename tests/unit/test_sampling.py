@@ -183,6 +183,40 @@ def test_test_natural_is_the_whole_test_partition():
     assert chosen_ids(index, plain).items() <= chosen_ids(index, natural).items()
 
 
+def test_a_part_of_the_test_partition_holds_rare_groups_whole():
+    """About as many as asked for; a group is whole, or as large as the largest that is whole."""
+    index = make_index(8000)
+    attributes = index.attributes.copy()
+    rng = np.random.default_rng(1)
+    for name, share in (("Bald", 0.01), ("Wearing_Hat", 0.03), ("Young", 0.8)):
+        attributes[:, contract.ATTRIBUTES.index(name)] = rng.random(len(index)) < share
+    index = replace(index, attributes=attributes)
+    groups = [[name] for name in ("Bald", "Wearing_Hat", "Young")]
+    partition = np.flatnonzero(index.partition == 2)
+
+    def drawn(size):
+        config = SamplingConfig(test_natural=True, test_natural_images=size)
+        found = draw(index, config, groups=groups)
+        return found.rows["test_natural"], found.natural_weights, found.natural_of
+
+    rows, weights, of = drawn(1000)
+    assert of == len(partition) and abs(len(rows) - 1000) < 100
+    assert set(rows) <= set(partition) and weights.min() == 1.0
+    for name in ("Bald", "Wearing_Hat"):
+        assert set(partition[index.attribute(name)[partition] == 1]) <= set(rows)
+    young = index.attribute("Young")[rows]
+    assert (young == 0).sum() > 1.3 * 0.2 * 1000  # more of the few who are not
+    # Weights undo it: of the partition, as estimated and as it is.
+    assert weights.sum() == pytest.approx(len(partition), rel=0.05)
+    share = young @ weights / weights.sum()
+    assert share == pytest.approx(index.attribute("Young")[partition].mean(), abs=0.03)
+    assert set(rows) <= set(drawn(1500)[0])
+    whole, weights, _ = drawn(len(partition))
+    assert sorted(whole) == partition.tolist() and weights is None
+    with pytest.raises(ConfigError, match=r"test_natural_images is 5.*test_natural is False"):
+        SamplingConfig(test_natural_images=5)
+
+
 def test_splits_by_identity():
     """Without a partition, people are split by hash: whole people, near the fractions."""
     index = replace(make_index(3000), partition=None)
