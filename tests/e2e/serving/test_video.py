@@ -2,6 +2,7 @@
 
 import csv
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,35 @@ def crossing() -> list[Image.Image]:
     return frames
 
 
-def write(frames: list[Image.Image], path: Path) -> Path:
+def write(
+    frames: list[Image.Image], path: Path, codec: str = "libx264", left_out: tuple[int, ...] = ()
+) -> Path:
+    """`left_out`: numbers of frames that are missing; the others keep their time."""
+    tick = Fraction(1, RATE)
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for image in frames:
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        stream: Any = container.add_stream(codec, rate=RATE)
+        stream.width, stream.height = frames[0].size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = tick
+        for number, image in enumerate(frames):
+            if number not in left_out:
+                frame = av.VideoFrame.from_image(image)
+                frame.pts, frame.time_base = number, tick
+                container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    return path
+
+
+def lying(path: Path) -> Path:
+    """As a phone held upright writes it: the picture lies, the file's matrix turns it."""
+    write([frame.transpose(Image.Transpose.ROTATE_90) for frame in crossing()], path)
+    one, two = (0x10000).to_bytes(4), (0x40000000).to_bytes(4)
+    no, minus, shift = bytes(4), (-0x10000).to_bytes(4, signed=True), (HEIGHT << 16).to_bytes(4)
+    identity = b"".join((one, no, no, no, one, no, no, no, two))
+    data = path.read_bytes()
+    track = data.index(b"tkhd")
+    clockwise = b"".join((no, one, no, minus, no, no, shift, no, two))
+    path.write_bytes(data[:track] + data[track:].replace(identity, clockwise, 1))
     return path
 
 
@@ -85,6 +108,23 @@ def test_two_people_who_cross_get_one_answer_each(clip: Path, tmp_path: Path) ->
     assert len(frames) == LOOKS + 1
     difference = np.abs(frames[0].astype(int) - np.asarray(crossing()[0]))
     assert (difference.max(2) > 60).sum() > 300  # boxes and words
+
+
+@pytest.mark.parametrize("kind", ["VP9", "MPEG-4", "frames missing", "lying"])
+def test_crossing_people_are_two_in_every_kind_of_file(kind: str, tmp_path: Path) -> None:
+    """Codecs, uneven times, and a phone held upright: the same two tracks."""
+    path = {
+        "VP9": lambda: write(crossing(), tmp_path / "a.webm", "libvpx-vp9"),
+        "MPEG-4": lambda: write(crossing(), tmp_path / "a.avi", "mpeg4"),
+        "frames missing": lambda: write(crossing(), tmp_path / "a.mp4", left_out=(2, 4, 9)),
+        "lying": lambda: lying(tmp_path / "a.mp4"),
+    }[kind]()
+    write_release(tmp_path / "gender", 1000)
+    told = json.loads(predict(path, tmp_path / "gender", "--json"))
+    assert (told["width"], told["height"]) == (WIDTH, HEIGHT)
+    assert len(told["tracks"]) == 2
+    for track in told["tracks"]:
+        assert track["first_s"] < 0.3 and track["last_s"] > 1.7
 
 
 def test_what_is_no_video_is_said(tmp_path: Path) -> None:

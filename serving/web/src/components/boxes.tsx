@@ -37,7 +37,9 @@ export function Boxes({ faces, width, height, names, active = null, onActive, on
         const { x1, y1, x2, y2 } = face.box;
         const box = { x: x1, y: y1, width: x2 - x1, height: y2 - y1, rx: unit * 3, fill: "none" };
         const dashes = face.uncertain ? `${unit * 6} ${unit * 4}` : undefined;
-        const [x, y] = [inside(x1, width), inside(y1, height)];
+        // At the corner; outside a small box, or the number would cover the face.
+        const out = Math.min(x2 - x1, y2 - y1) < 4 * r ? 0.75 * r + unit : 0;
+        const [x, y] = [inside(x1 - out, width), inside(y1 - out, height)];
         const name = names?.[n];
         return (
           <g

@@ -59,7 +59,7 @@ export function Results({ photos, model, onAdd, onAgain, onRemove }: Props) {
             {t.allPhotos}
           </Button>
         )}
-        <h2 id="results" ref={heading} tabIndex={-1} className="min-w-0 flex-1 basis-40 truncate font-medium outline-none">
+        <h2 id="results" ref={heading} tabIndex={-1} className="min-w-0 flex-1 basis-40 scroll-my-5 truncate font-medium outline-none">
           {shown ? shown.file.name : t.progress(finished, count)}
         </h2>
         {many && shown && (
