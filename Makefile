@@ -10,6 +10,8 @@ CHECK := .venv/.ready-lint
 DOCS := .venv/.ready-docs
 # PyAV: the tests of videos need it, nothing else does.
 VIDEO := .venv/.ready-video
+# MLflow's client: a nightly test needs it.
+MLFLOW := .venv/.ready-mlflow
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,7 +57,7 @@ docs: $(DOCS)  ## build the documentation into build/docs; fails on a broken lin
 	@.venv/bin/sphinx-build -q -W --keep-going -b html docs build/docs
 	@echo "build/docs/index.html"
 
-nightly: $(TESTS) $(VIDEO)  ## the tests that are too slow for every change, or that ask the registry
+nightly: $(TESTS) $(VIDEO) $(MLFLOW)  ## the tests that are too slow for every change, or that ask the registry
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m nightly $(ARGS)
 
 update: $(TESTS)  ## take the newest versions that fit, for every Python; set up anew; test (then scripts/other-world)

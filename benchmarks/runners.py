@@ -40,7 +40,7 @@ def work(data: Path, out: Path, job_server: str, parallelism: int) -> None:
     from components.example_gen.component import CelebAExampleGen
     from components.example_gen.executor import Executor
     from components.example_gen.sampling import SamplingConfig
-    from pipeline.config import BeamConfig
+    from pipeline.beam_config import BeamConfig
 
     beam = (
         BeamConfig("flink", parallelism=parallelism, flink_job_server=job_server)

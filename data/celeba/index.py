@@ -36,6 +36,8 @@ PARTITION_TABLE: Final = TableKind(
     ("partition",), has_count=False, allowed=(0, 1, 2), words=SPLIT_WORDS
 )
 IDENTITY_TABLE: Final = TableKind(("identity",), has_count=False)
+_DIGITS: Final = 6
+"""Of CelebA's file names."""
 LANDMARK_TABLE: Final = TableKind(contract.LANDMARK_NAMES, has_count=True)
 
 
@@ -211,7 +213,23 @@ def _read_table(path: str, kind: TableKind, max_faults: int) -> Table:
             f"{path}: cannot be read: {error.strerror or error}.",
             "Check that the file is there and that this user may read it.",
         ) from error
-    return parse(path, content, kind, max_faults=max_faults)
+    return _with_suffix(parse(path, content, kind, max_faults=max_faults))
+
+
+def _with_suffix(table: Table) -> Table:
+    """Returns the table with CelebA's file names where it has "000001", or 1, for 000001.jpg."""
+    names = table.ids.astype(np.str_)
+    if not len(names) or (np.char.find(names, ".") >= 0).any():
+        return table
+    numbers = bool(np.char.isdigit(names).all())
+    if numbers:
+        names = np.char.zfill(names, _DIGITS)
+    ids = np.char.add(names, ".jpg").astype("S")
+    if len(np.unique(ids)) < len(ids):
+        return table  # 1 and 000001: not the same way of counting
+    first = f"{table.ids[0].decode()} is taken for {ids[0].decode()}"
+    note = f"the file names have no suffix: {first}"
+    return replace(table, ids=ids, notes=(*table.notes, note))
 
 
 def _align(

@@ -46,7 +46,7 @@ SPLIT_WORDS: Final = {
     "test": 2, "testing": 2,
 }  # fmt: skip
 """Name of a partition, in lower case -> CelebA's number."""
-TRUTH_WORDS: Final = {"true": 1, "false": 0, "yes": 1, "no": 0}
+TRUTH_WORDS: Final = {"true": 1, "false": 0, "yes": 1, "no": 0, "t": 1, "f": 0, "y": 1, "n": 0}
 
 
 @dataclass(frozen=True)

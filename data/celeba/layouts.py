@@ -7,7 +7,7 @@ directory is read; nothing else. Found by themselves, in the root or up to three
 - flat: all files in one folder, as torchvision leaves them
 - Kaggle: `list_*.csv`, and images in `img_align_celeba/img_align_celeba/`
 
-each with images in a folder or in `img_align_celeba.zip`, which is not unpacked; and
+each with images in a folder or in a zip, which is not unpacked; and
 
 - a zip with annotations and images, such as Kaggle's `archive.zip`
 - Parquet files with a column of images, as the Hugging Face Hub has them
@@ -17,7 +17,8 @@ each with images in a folder or in `img_align_celeba.zip`, which is not unpacked
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from data import files
@@ -129,7 +130,9 @@ def find_layout(root: str) -> Layout:
         if found:
             return found[0]
         level = [child for folder in level for child in _children(folder)][:_MOST_FOLDERS]
-    raise _nothing_found(root)
+    from data.celeba.not_found import nothing_found  # which knows this module
+
+    raise nothing_found(root)
 
 
 def _layout_at(folder: str) -> Layout | None:
@@ -145,7 +148,7 @@ def _layout_at(folder: str) -> Layout | None:
     }
     attributes = found[ATTRIBUTES]
     if attributes is None:
-        return _packed_layout(folder, listed[""])
+        return _packed_layout(folder, listed[""], found)
     images, images_kind = _find_images(folder)
     if "/Anno/" in attributes:
         style = "official folders"
@@ -164,8 +167,11 @@ def _layout_at(folder: str) -> Layout | None:
     )
 
 
-def _packed_layout(folder: str, names: set[str]) -> Layout | None:
-    """Returns the layout of Parquet files, TFRecord files or one zip in a folder, or None."""
+def _packed_layout(folder: str, names: set[str], beside: Mapping[str, str | None]) -> Layout | None:
+    """Returns the layout of Parquet files, TFRecord files or one zip in a folder, or None.
+
+    Annotation files that the zip lacks may be `beside` it.
+    """
     kinds: tuple[tuple[Literal["parquet", "tfrecord"], str], ...] = (
         ("parquet", "Hugging Face's Parquet files"),
         ("tfrecord", "TFDS's TFRecord files"),
@@ -177,7 +183,14 @@ def _packed_layout(folder: str, names: set[str]) -> Layout | None:
         if name.lower().endswith(".zip") and name != f"{IMAGES}.zip":
             members = _members(files.join(folder, name))
             if any(_part_of(member) == ATTRIBUTES for member in members):
-                return _zip_layout(files.join(folder, name))
+                layout = _zip_layout(files.join(folder, name))
+                return replace(
+                    layout,
+                    partition=layout.partition or beside[PARTITION],
+                    identity=layout.identity or beside[IDENTITY],
+                    landmarks=layout.landmarks or beside[LANDMARKS],
+                    bbox=layout.bbox or beside[BBOX],
+                )
     return None
 
 
@@ -249,53 +262,19 @@ def _children(folder: str) -> list[str]:
     return [files.join(folder, name) for name in sorted(names)[:_MOST_FOLDERS]]
 
 
-def _nothing_found(root: str) -> DataError:
-    """Returns the error for a folder without a copy: what it holds instead, and what to do."""
-    names = files.list_names(root) or files.list_folders(root)
-    if not names:
-        return DataError(
-            f"{root}: there is no such folder, or it is empty.",
-            "Give the folder that holds CelebA's files. `genq data fetch` obtains them; "
-            "`genq data synthesize` draws a look-alike.",
-        )
-    classes = [
-        name
-        for name in files.list_folders(root)
-        if any(n.lower().endswith(IMAGE_SUFFIXES) for n in files.list_names(files.join(root, name)))
-    ]
-    if len(classes) > 1:
-        first, second = sorted(classes)[:2]
-        return DataError(
-            f"{root}: no attribute file ({ATTRIBUTES}.txt or .csv), but {len(classes)} folders "
-            f"with images ({', '.join(sorted(classes)[:5])}): a folder a class.",
-            f"Write a table of them and import it. If {first} is what Male=1 means, and {second} "
-            f"what Male=0 means:\n  (cd {root}; echo image_id,Male; for f in {first}/*; do echo "
-            f'"$f,1"; done; for f in {second}/*; do echo "$f,0"; done) > labels.csv\n'
-            f"  genq data import {root} labels.csv {root}-celeba   (--aligned for 178x218 crops)\n"
-            f"  genq run --data {root}-celeba",
-        )
-    places = ", ".join(
-        f"{folder}/{ATTRIBUTES}.{suffix}".lstrip("/")
-        for folder in ANNOTATION_FOLDERS
-        for suffix in ("txt", "csv")
-    )
-    return DataError(
-        f"{root}: no attribute file, here or up to {DEPTH} folders down. Looked for {places}, "
-        f"*.zip with such a file, *.parquet and *.tfrecord; found {', '.join(sorted(names)[:6])}.",
-        "Put CelebA's attribute file there, or give the folder that holds it.",
-    )
-
-
 def _below(root: str, folder: str) -> str:
     return files.join(root, folder) if folder else root
 
 
 def _find(root: str, part: str, listed: dict[str, set[str]]) -> str | None:
-    """Returns the part's path; a .txt wins over a .csv of the same part."""
+    """Returns the part's path, in whatever case; a .txt wins over a .csv of the same part."""
     for suffix in ("txt", "csv"):
+        wanted = f"{part}.{suffix}"
         for folder, names in listed.items():
-            if f"{part}.{suffix}" in names:
-                return files.join(_below(root, folder), f"{part}.{suffix}")
+            alike = sorted(n for n in names if n.lower() == wanted.lower())
+            if alike:
+                name = wanted if wanted in alike else alike[0]
+                return files.join(_below(root, folder), name)
     return None
 
 
@@ -309,6 +288,24 @@ def _find_images(root: str) -> tuple[str, Literal["folder", "zip"]]:
         path = files.join(root, file)
         if files.exists(path):
             return path, "zip"
+    from data.celeba.not_found import packed  # which knows this module
+
+    names = files.list_names(root)
+    archives = [files.join(root, n) for n in sorted(names) if n.lower().endswith(".zip")]
+    zips = [
+        path
+        for path in archives
+        if any(member.lower().endswith(IMAGE_SUFFIXES) for member in _members(path))
+    ]
+    if len(zips) == 1:
+        return zips[0], "zip"
+    if zips:
+        raise DataError(
+            f"{root}: no folder of images, and {len(zips)} zips with images: {', '.join(zips)}.",
+            f"Call the one that is meant {IMAGES}.zip, or move the others away.",
+        )
+    if (found := packed(root, [*names, *files.list_names(files.join(root, "Img"))])) is not None:
+        raise found
     raise DataError(
         f"{root}: annotations, and no images. Looked for *.jpg and *.png in "
         f"{', '.join(folder or 'the folder itself' for folder in IMAGE_FOLDERS)}, and for "

@@ -56,6 +56,14 @@ class _Integers(dict[str, int]):
         return value
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
 class LineReader:
     """Rows of one file, line by line."""
 
@@ -128,7 +136,9 @@ class LineReader:
             value = self._integers[text]
         except (ValueError, OverflowError):
             column = next(c for c, p in self._dialect.columns.items() if p == place)
-            raise ValueError(f"{name}, {column}: found {text!r}; expected a number") from None
+            whole = " or ".join(map(str, self._kind.allowed or ())) or "a whole number"
+            expected = whole if _is_number(text) else "a number"
+            raise ValueError(f"{name}, {column}: found {text!r}; expected {expected}") from None
         if abs(value) > np.iinfo(np.int32).max:
             column = next(c for c, p in self._dialect.columns.items() if p == place)
             raise ValueError(f"{name}, {column}: {value} is out of range")

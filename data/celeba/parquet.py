@@ -132,7 +132,8 @@ def read_parquet(paths: tuple[str, ...], stamps: tuple[str, ...]) -> PackedTable
                 tables.append(parquet.read(columns=[*own, *([f"{inner}.path"] if named else [])]))
         except (OSError, pa.ArrowException) as error:
             raise DataError(
-                f"{path}: cannot be read as Parquet: {error}.", "Fetch the file again."
+                f"{path}: cannot be read as Parquet: {str(error).rstrip('.')}.",
+                "Fetch the file again.",
             ) from error
     counts = [table.num_rows for table in tables]
     attributes, identity, partition, extra = _columns(paths, tables, column.partition(".")[0])

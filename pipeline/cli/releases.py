@@ -1,4 +1,4 @@
-"""`genq releases …`: list, verify, promote, roll back, prune, upload, pull and reproduce releases.
+"""`genq releases …`: list, verify, promote, roll back, prune, copy, export, reproduce releases.
 
 In: the directory of a model's releases. Out: lines a person reads, or JSON. Imports TensorFlow for
 `reproduce` only.
@@ -7,6 +7,7 @@ In: the directory of a model's releases. Out: lines a person reads, or JSON. Imp
 from __future__ import annotations
 
 import shutil
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -244,6 +245,30 @@ def pull(
     from data.releases import remote
 
     typer.echo(f"Here: {remote.download(uri, models, version)}")
+
+
+class Hub(StrEnum):
+    """Whose form a release is exported in."""
+
+    HUGGINGFACE = "huggingface"
+
+
+@app.command()
+def export(
+    folder: Annotated[
+        Path, typer.Argument(help="New, empty, or a clone of the repository; it is written there.")
+    ],
+    version: Version = "current",
+    to: Annotated[Hub, typer.Option(help="Whose form it takes.")] = Hub.HUGGINGFACE,
+    models: Models = DEFAULT,
+) -> None:
+    """Write a release as a repository of the Hugging Face Hub; nothing is sent."""
+    from data.releases import huggingface
+
+    del to  # there is one
+    for path in huggingface.export(resolve(models, version), folder):
+        typer.echo(path)
+    typer.echo(f"To publish it: hf upload OWNER/NAME {folder}")
 
 
 @app.command()

@@ -5,13 +5,15 @@ In: a PipelineConfig and a console. Out: lines a person reads.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -19,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.trainer.config import ONE_AT_A_TIME
-from data.errors import ConfigError
+from data.errors import ClusterError, ConfigError
 from data.files import is_remote
 from pipeline.cli import checks as doctor
 from pipeline.cli.data import synthesize_with_progress
@@ -62,6 +64,8 @@ def run_and_show(
     )
     _line(console, f"Full log: {log_file}", style="dim")
     check_programs(config)
+    if config.tracking.mlflow:
+        _told(console, lambda: _tracking().require_answer(config.tracking.mlflow))
     with locked(Path(config.workdir).absolute() / ARTIFACTS):
         pass  # a second run is told now, not after TensorFlow is loaded
     if not config.data.root:
@@ -90,8 +94,45 @@ def run_and_show(
     run_id, _ = run(pipeline, Progress(started, ended), rerun=rerun, cache=cache)
     summary = summarize(pipeline.metadata_connection_config, run_id)
     show(summary, config, console)
+    if config.tracking.mlflow:
+        _told(console, lambda: track(config, run_id, console))
     _line(console, f"Finished in {time.monotonic() - started_s:.0f} s.", style="dim")
     return summary.state.exit_code
+
+
+def track(config: PipelineConfig, run_id: str, console: Console) -> None:
+    """Writes the run to MLflow, and says where it is there.
+
+    Raises:
+      ClusterError: if the server does not take it.
+    """
+    from pipeline.history.runs import connect, list_runs
+
+    with console.status("Writing to MLflow"):
+        said = _tracking().track(
+            config.tracking.mlflow,
+            config.name,
+            list_runs(connect(Path(config.workdir))),
+            run_id,
+            config.serving_dir / config.release.model_name,
+        )
+    for line in said:
+        _line(console, f"MLflow:     {line}")
+
+
+def _told(console: Console, call: Callable[[], None]) -> None:
+    """Calls; says what a tracking server did not take, which is no reason to end a run."""
+    try:
+        call()
+    except ClusterError as error:
+        _line(console, f"Warning: {error}", style="yellow")
+
+
+def _tracking() -> ModuleType:
+    # It reads ML Metadata, whose library takes seconds to load.
+    from pipeline.history import tracking
+
+    return tracking
 
 
 def check_programs(config: PipelineConfig) -> None:
@@ -107,6 +148,11 @@ def check_programs(config: PipelineConfig) -> None:
         raise ConfigError(
             "release.infra_validator=docker: no Docker engine answers here.",
             'Start one, or leave it to the canary: release.infra_validator="".',
+        )
+    if config.tracking.mlflow and importlib.util.find_spec("mlflow") is None:
+        raise ConfigError(
+            "tracking.mlflow is set, and mlflow-skinny, which speaks to MLflow, is not installed.",
+            "In a clone: scripts/setup mlflow; elsewhere: pip install 'genq[mlflow]'",
         )
     if config.beam.runner != "flink":
         return

@@ -277,6 +277,12 @@ def pipeline_config(settings: Settings, target: TargetName = "kubeflow") -> Pipe
             "Pipelines has no InfraValidator.",
             'Leave it to the canary: config.release.infra_validator="".',
         )
+    if config.tracking.mlflow:
+        raise ConfigError(
+            "config.tracking.mlflow is set; `genq run` writes to MLflow when a run is over, and on "
+            "a cluster no process of genq's is left then.",
+            "Leave it out here; Kubeflow Pipelines keeps settings, figures and report of each run.",
+        )
     return config
 
 

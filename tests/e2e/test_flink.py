@@ -28,7 +28,7 @@ from components.example_gen.executor import Executor as ExampleGenExecutor
 from components.predictions import table
 from components.predictions.artifacts import Predictions
 from components.predictions.component import Executor as ScorerExecutor
-from pipeline.config import BeamConfig
+from pipeline.beam_config import BeamConfig
 from pipeline.eval_config import eval_config
 
 ROOT = Path(__file__).parents[2]

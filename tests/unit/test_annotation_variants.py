@@ -72,6 +72,18 @@ READ: dict[str, tuple[Callable[[Rows], str | bytes], str]] = {
         lambda r: text(r, **CSV, value=lambda v: str(v == "1")), "0 and 1 (false"),
     "true and false in lower case": (
         lambda r: text(r, **CSV, value=lambda v: str(v == "1").lower()), "0 and 1 (false"),
+    "yes and no": (
+        lambda r: text(r, **CSV, value=lambda v: "yes" if v == "1" else "no"), "0 and 1 (false"),
+    "T and F": (lambda r: text(r, **CSV, value=lambda v: "FT"[v == "1"]), "0 and 1 (false"),
+    "no suffix": (
+        lambda r: text(r, **CSV, name=lambda n: n[:-4]), "000001 is taken for 000001.jpg"),
+    "numbers for names": (
+        lambda r: text(r, **CSV, name=lambda n: str(int(n[:-4]))), "1 is taken for 000001.jpg"),
+    "UTF-16, semicolons and an index": (
+        lambda r: text(r, **{**CSV, "sep": ";"}, first=str).encode("utf-16"),
+        "the text is UTF-16; the first column counts the rows and is ignored; fields are separ"),
+    "CR line ends, 0 and 1, no count": (
+        lambda r: text(r, count=False, value=zero_one, end="\r"), "0 and 1 (false"),
     "decimals": (lambda r: text(r, **CSV, value=lambda v: f"{v}.0"), ""),
     "0.0 and 1.0": (lambda r: text(r, **CSV, value=lambda v: zero_one(v) + ".0"), "0 and 1"),
     "plus signs": (lambda r: text(r, value=lambda v: v if v == "-1" else "+1"), ""),
@@ -275,7 +287,7 @@ REFUSED: dict[str, tuple[Callable[[Rows], str | bytes], str, str]] = {
         r"txt:2: 000001.jpg, 5_o_Clock_Shadow: found '\?'; expected a number", "Correct the line"),
     "a value of 0.5": (
         lambda r: text([(r[0][0], ["0.5", *r[0][1][1:]]), *r[1:]], **CSV),
-        r"txt:2: 000001.jpg, 5_o_Clock_Shadow: found '0.5'", "Correct the line"),
+        r"txt:2: 000001.jpg, 5_o_Clock_Shadow: found '0.5'; expected -1 or 1", "Correct the line"),
     "one zero among -1 and 1": (
         lambda r: text([(r[0][0], ["0", *r[0][1][1:]]), *r[1:]]),
         r"txt:3: 000001.jpg, 5_o_Clock_Shadow: found 0; expected -1 or 1", "Correct the line"),

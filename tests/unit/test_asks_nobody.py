@@ -61,6 +61,17 @@ def test_each_of_our_packages_turns_reports_off_before_onnxruntime_can_come(pack
         assert done.stdout.strip() == expected
 
 
+def test_mlflows_reports_are_off_too() -> None:
+    """Its client, where tracking.mlflow brings it, would tell its makers what is called."""
+    code = "import os, pipeline; print(os.environ['MLFLOW_DISABLE_TELEMETRY'])"
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
+        env=environment,
+    )  # fmt: skip
+    assert done.stdout == "true\n"
+
+
 def test_what_it_keeps_is_noticed(home: Path) -> None:
     """What the checks below would see. Whether onnxruntime writes it depends on the machine."""
     kept = home / ".cache" / "Microsoft" / "DeveloperTools" / "deviceid"

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from components.evaluation.state import BLESSED
 from data.errors import ConfigError
+from pipeline.beam_config import BeamConfig
 from pipeline.cli.run import check_programs, show
-from pipeline.config import BeamConfig, load
+from pipeline.config import load
 from pipeline.history.summary import SliceResult, Summary
 
 HEAVY = (
@@ -104,6 +105,17 @@ def test_what_flink_needs_is_asked_for_before_the_run(
     config = replace(load("demo"), beam=BeamConfig("flink", **settings))
     with pytest.raises(ConfigError, match=words):
         check_programs(config)
+    check_programs(load("demo"))
+
+
+def test_a_client_of_mlflow_that_is_not_installed_is_asked_for_before_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With what to type; without the setting nobody is asked."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"mlflow-skinny.*not installed") as error:
+        check_programs(load("demo", overrides=["tracking.mlflow=http://127.0.0.1:5000"]))
+    assert "scripts/setup mlflow" in error.value.remedy
     check_programs(load("demo"))
 
 

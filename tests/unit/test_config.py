@@ -12,7 +12,8 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 from data.errors import ConfigError
-from pipeline.config import PRESETS, BeamConfig, load
+from pipeline.beam_config import BeamConfig
+from pipeline.config import PRESETS, load
 
 
 @pytest.mark.parametrize("preset", PRESETS)

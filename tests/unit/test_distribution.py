@@ -72,6 +72,7 @@ def test_tests_are_not_a_package():
         ("serving", ("serving",), set()),
         ("video", ("serving", "video"), set()),
         ("kubeflow", ("kubeflow",), set()),
+        ("mlflow", ("run", "mlflow"), {"uv"}),
         ("dev", ("tests", "lint", "docs"), set()),
     ],
 )

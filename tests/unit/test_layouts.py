@@ -3,7 +3,6 @@
 import io
 import shutil
 import struct
-import subprocess
 import zipfile
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -13,37 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from copies import contents, zipped
 from PIL import Image
 
 from data import contract
 from data.celeba.convert import aligned_jpeg
-from data.celeba.images import list_images, locate, read_images
+from data.celeba.images import list_images, read_images
 from data.celeba.index import Index, load_index
 from data.celeba.layouts import INPUT_PATTERNS, find_layout
-from data.celeba.own_photos import import_photos
 from data.errors import AnnotationError, DataError, ImageError
 
 Tree = Callable[..., Path]
-
-
-def contents(root: Path) -> tuple[Index, dict[bytes, bytes]]:
-    """Returns the index and each annotated image, as ingestion reads them."""
-    layout, index = load_index(str(root))
-    listing = list_images(layout)
-    place, _ = locate(index.ids, listing)
-    assert (place >= 0).all()
-    entries = None if listing.entries is None else listing.entries.take(place)
-    names = listing.names[place].tolist()
-    images = list(read_images(listing.path, names, entries))
-    assert not any(isinstance(image, ImageError) for image in images)
-    return index, dict(zip(index.ids.tolist(), images, strict=True))  # type: ignore[arg-type]
-
-
-def zipped(root: Path, path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(root.rglob("*")):
-            if file.is_file():
-                archive.write(file, file.relative_to(root))
 
 
 MOVED: dict[str, Callable[[Path, Path], Path]] = {
@@ -174,23 +153,43 @@ def test_images_beside_the_annotations(celeba_tree: Tree, tmp_path: Path) -> Non
     assert contents(tree)[1] == images
 
 
-def test_a_folder_a_class_is_refused_and_the_command_works_to_the_letter(
-    make_jpeg: Callable[..., bytes], tmp_path: Path
+@pytest.mark.parametrize("beside", ["all annotations", "the identities"])
+def test_an_archive_with_annotations_beside_it_is_read_unopened(
+    celeba_tree: Tree, tmp_path: Path, beside: str
 ) -> None:
-    """The shell makes the table, and the import reads it."""
-    root = tmp_path / "faces"
-    for name in ("men", "women"):
-        (root / name).mkdir(parents=True)
-        for number in range(6):
-            (root / name / f"{number}.jpg").write_bytes(make_jpeg(number))
-    with pytest.raises(DataError, match=r"2 folders with images \(men, women\)") as caught:
-        find_layout(str(root))
-    line = next(x for x in caught.value.remedy.splitlines() if "> labels.csv" in x)
-    subprocess.run(["bash", "-c", line.strip()], cwd=tmp_path, check=True)
-    made = import_photos(root, tmp_path / "labels.csv", tmp_path / "copy", aligned=True)
-    assert made.images == 12
-    index = load_index(str(tmp_path / "copy"))[1]
-    assert index.attribute("Male").sum() == 6 and index.annotated == ("Male",)
+    """The zip of another name with the images only, or without the identities."""
+    tree = celeba_tree(tmp_path / "a", images=30, layout="flat")
+    reference, images = contents(tree)
+    (tmp_path / "r").mkdir()
+    for path in list(tree.glob("*.txt")):
+        if beside == "all annotations" or path.stem == "identity_CelebA":
+            path.rename(tmp_path / "r" / path.name)
+    zipped(tree, tmp_path / "r/archive.zip")
+    index, found = contents(tmp_path / "r")
+    assert found == images
+    assert np.array_equal(index.identity, reference.identity)
+    assert np.array_equal(index.partition, reference.partition)
+
+
+def test_two_archives_with_images_are_named(celeba_tree: Tree, tmp_path: Path) -> None:
+    """Rather than one of them taken."""
+    tree = celeba_tree(tmp_path / "r", images=9, layout="flat")
+    for name in ("one.zip", "two.zip"):
+        zipped(tree / "img_align_celeba", tree / name)
+    shutil.rmtree(tree / "img_align_celeba")
+    with pytest.raises(DataError, match=r"2 zips with images: .*one.zip, .*two.zip") as caught:
+        find_layout(str(tree))
+    assert "Call the one that is meant img_align_celeba.zip" in caught.value.remedy
+
+
+def test_names_in_capitals_are_found(celeba_tree: Tree, tmp_path: Path) -> None:
+    """As some file systems and people write them."""
+    tree = celeba_tree(tmp_path, images=9, layout="flat")
+    reference, images = contents(tree)
+    for path in list(tree.glob("*.txt")):
+        path.rename(path.with_name(path.name.upper()))
+    index, found = contents(tree)
+    assert found == images and np.array_equal(index.partition, reference.partition)
 
 
 def _matches(name: str) -> bool:

@@ -61,6 +61,7 @@ def test_a_wrong_setting_is_named(override: str, said: str) -> None:
         ("config.data.root=celeba", "config.data.root is 'celeba'; expected an absolute path"),
         ("config.release.require_approval=true", "require_approval is on; on a cluster"),
         ("config.release.infra_validator=docker", "has no InfraValidator"),
+        ("config.tracking.mlflow=http://mlflow:5000", "config.tracking.mlflow is set"),
         ("config.sampling.totl=1", "there is no setting 'sampling.totl'. Did you mean"),
     ],
 )
