@@ -35,7 +35,8 @@ from components.evaluation.band import band_findings
 from components.evaluation.clusters import people_of
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.diagnosis import Finding, diagnose
-from components.evaluation.gaps import STATUSES, Floor, Gap, find_floors, find_gaps
+from components.evaluation.gaps import Floor, Gap, find_floors, find_gaps
+from components.evaluation.judgement import STATUSES
 from components.evaluation.regression import Change, find_changes
 from components.evaluation.slices import find_slices
 from components.evaluation.state import BLOCKED, WARNED, state

@@ -14,43 +14,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from components.evaluation import clusters, multiplicity
+from components.evaluation import clusters, judgement
 from components.evaluation.clusters import Event, Mask, people_of
 from components.evaluation.config import RATES, EvaluationConfig
-from components.evaluation.intervals import Floats, Interval, critical
+from components.evaluation.judgement import RANK, Judgement
+from components.evaluation.judgement import STATUSES as STATUSES  # where readers look for them
 from components.evaluation.metrics import THRESHOLD
 from components.evaluation.slices import Slice
 from data import contract
 
-Status = Literal["exceeds", "may_exceed", "not_excluded", "within", "too_few"]
-STATUSES: Final[dict[Status, str]] = {
-    "exceeds": "the joint interval lies beyond the limit: blocks",
-    "may_exceed": "the estimate is beyond the limit, but chance can explain it: a warning",
-    "not_excluded": "the estimate is within the limit, the joint interval crosses it",
-    "within": "the joint interval lies within the limit",
-    "too_few": "too few examples: listed, not judged",
-}
-
 
 @dataclass(frozen=True)
-class Gap:
-    """One rate in two groups.
+class Gap(Judgement):
+    """One rate in two groups; `value` is the rate of a - the rate of b, `limit` its largest size.
 
     Attributes:
       kind: "complement" (`b` is what `a` leaves of the examples), or "labels" (positives and
         negatives within `a`'s slice).
       count_a, n_a: how many of how many; the same of `b`.
       rate_a, rate_b: the rates; count / n, unless the images are reweighted (clusters.py).
-      value: rate of a - rate of b.
-      low, high: of the 95 % (confidence) interval of this gap alone; people are the unit.
-      joint_low, joint_high: of the interval at the level at which Holm's procedure judged it, which
-        `status` follows; NaN when it was not judged.
-      p_value: Holm-adjusted, of "the gap is within the limit"; NaN when not judged.
     """
 
     rate: str
@@ -63,14 +50,6 @@ class Gap:
     n_b: int
     rate_a: float
     rate_b: float
-    limit: float
-    value: float
-    low: float
-    high: float
-    joint_low: float
-    joint_high: float
-    p_value: float
-    status: Status
 
     def __str__(self) -> str:
         return (
@@ -81,20 +60,12 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Floor:
-    """The accuracy of one slice against the least that is accepted; fields as in Gap."""
+class Floor(Judgement):
+    """The accuracy of one slice; `limit` is the least that is accepted."""
 
     slice: str
     correct: int
     n: int
-    limit: float
-    value: float
-    low: float
-    high: float
-    joint_low: float
-    joint_high: float
-    p_value: float
-    status: Status
 
     def __str__(self) -> str:
         return (
@@ -113,10 +84,20 @@ class _Pair:
     of_b: Event
 
     @property
-    def counts(self) -> tuple[int, int, int, int]:
-        """Count and n of a, count and n of b."""
+    def names(self) -> dict[str, Any]:
+        """What is compared, as Gap has it."""
+        return {"rate": self.rate, "kind": self.kind, "a": self.a, "b": self.b}
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """How many of how many, as Gap has it."""
         (event, a), (_, b) = self.of_a, self.of_b
-        return (int((a & event).sum()), int(a.sum()), int((b & event).sum()), int(b.sum()))
+        return {
+            "count_a": int((a & event).sum()),
+            "n_a": int(a.sum()),
+            "count_b": int((b & event).sum()),
+            "n_b": int(b.sum()),
+        }
 
 
 def find_gaps(
@@ -138,61 +119,15 @@ def find_gaps(
     limits = np.array([config.fairness.limit(p.rate) for p in pairs], np.float64)
     judged = np.minimum(found.a.trials, found.b.trials) >= config.min_slice_examples
 
-    alone = found.interval(critical(config.confidence))
-    family = multiplicity.judge(found[judged].interval, limits[judged], config.confidence)
-    joint_low, joint_high, p_value = (np.full(len(pairs), np.nan) for _ in range(3))
-    joint_low[judged], joint_high[judged] = family.interval.low, family.interval.high
-    p_value[judged] = family.adjusted
-    exceeds = np.zeros(len(pairs), np.bool_)
-    exceeds[judged] = family.exceeds
+    said = judgement.judge(found.interval, limits, judged, config.confidence, at_least=False)
     gaps = []
-    for i, pair in enumerate(pairs):
-        limit, value = float(limits[i]), float(alone.value[i])
-        joint = (float(joint_low[i]), float(joint_high[i]))
+    for pair, one, rate_a, rate_b in zip(pairs, said, found.a.value, found.b.value, strict=True):
         gaps.append(
             Gap(
-                pair.rate,
-                pair.kind,
-                pair.a,
-                pair.b,
-                *pair.counts,
-                rate_a=float(found.a.value[i]),
-                rate_b=float(found.b.value[i]),
-                limit=limit,
-                value=value,
-                low=float(alone.low[i]),
-                high=float(alone.high[i]),
-                joint_low=joint[0],
-                joint_high=joint[1],
-                p_value=float(p_value[i]),
-                status=status_of(
-                    judged=bool(judged[i]),
-                    exceeds=bool(exceeds[i]),
-                    beyond=abs(value) > limit,
-                    inside=max(joint[1], -joint[0]) <= limit,
-                ),
+                **vars(one), **pair.names, **pair.counts, rate_a=float(rate_a), rate_b=float(rate_b)
             )
         )
-    rank = list(STATUSES)
-    return sorted(gaps, key=lambda g: (rank.index(g.status), g.limit - abs(g.value)))
-
-
-def status_of(*, judged: bool, exceeds: bool, beyond: bool, inside: bool) -> Status:
-    """Returns the status.
-
-    Args:
-      judged: whether there were enough examples.
-      exceeds: whether the joint interval lies wholly beyond the limit.
-      beyond: whether the estimate does.
-      inside: whether the joint interval lies wholly within it.
-    """
-    if not judged:
-        return "too_few"
-    if exceeds:
-        return "exceeds"
-    if beyond:
-        return "may_exceed"
-    return "within" if inside else "not_excluded"
+    return sorted(gaps, key=lambda g: (RANK.index(g.status), g.limit - abs(g.value)))
 
 
 def _pairs(table: pd.DataFrame, slices: Sequence[Slice], names: tuple[str, str]) -> list[_Pair]:
@@ -252,38 +187,10 @@ def find_floors(
     found = clusters.rates([(right, s.rows) for s in slices], people_of(table))
     judged = found.trials >= config.min_slice_examples
 
-    def below(z: Floats) -> Interval:
-        at = found[judged].interval(z)
-        # One-sided: being better than the floor is no fault.
-        return Interval(least - at.value, least - at.high, np.full(judged.sum(), np.inf))
-
-    family = multiplicity.judge(below, np.zeros(judged.sum()), config.confidence)
-    joint = found[judged].interval(family.z)
-    alone = found.interval(critical(config.confidence))
-    joint_low, joint_high, p_value = (np.full(len(slices), np.nan) for _ in range(3))
-    joint_low[judged], joint_high[judged] = joint.low, joint.high
-    exceeds = np.zeros(len(slices), np.bool_)
-    p_value[judged], exceeds[judged] = family.adjusted, family.exceeds
+    limits = np.full(len(slices), least)
+    said = judgement.judge(found.interval, limits, judged, config.confidence, at_least=True)
     floors = [
-        Floor(
-            each.name,
-            round(float(alone.value[i] * found.trials[i])),
-            int(found.trials[i]),
-            least,
-            float(alone.value[i]),
-            float(alone.low[i]),
-            float(alone.high[i]),
-            float(joint_low[i]),
-            float(joint_high[i]),
-            float(p_value[i]),
-            status_of(
-                judged=bool(judged[i]),
-                exceeds=bool(exceeds[i]),
-                beyond=bool(alone.value[i] < least),
-                inside=bool(joint_low[i] >= least),
-            ),
-        )
-        for i, each in enumerate(slices)
+        Floor(**vars(one), slice=each.name, correct=round(one.value * n), n=n)
+        for each, one, n in zip(slices, said, found.trials.astype(int).tolist(), strict=True)
     ]
-    rank = list(STATUSES)
-    return sorted(floors, key=lambda f: (rank.index(f.status), f.value))
+    return sorted(floors, key=lambda f: (RANK.index(f.status), f.value))

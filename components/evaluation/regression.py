@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.evaluation import bootstrap, clusters, multiplicity
+from components.evaluation import bootstrap, clusters, judgement
 from components.evaluation.clusters import Mask, people_of
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.gaps import STATUSES, Status, status_of
-from components.evaluation.intervals import Floats, Interval, critical
+from components.evaluation.intervals import Floats, Interval
+from components.evaluation.judgement import RANK, Judgement
 from components.evaluation.metrics import THRESHOLD
 from components.evaluation.slices import Slice
 from components.predictions.table import BASELINE_P_POSITIVE
@@ -33,25 +33,15 @@ from data import contract
 
 
 @dataclass(frozen=True)
-class Change:
+class Change(Judgement):
     """A metric of the candidate less the baseline's, on the same images.
 
-    Attributes:
-      limit: the largest accepted drop; the change may not be below -limit.
-      value, low, high, joint_low, joint_high, p_value, status: as in `gaps.Gap`.
+    `limit` is the largest accepted drop: `value` may not be below -limit.
     """
 
     metric: Literal["accuracy", "auc"]
     slice: str
     n: int
-    limit: float
-    value: float
-    low: float
-    high: float
-    joint_low: float
-    joint_high: float
-    p_value: float
-    status: Status
 
     def __str__(self) -> str:
         return (
@@ -74,8 +64,7 @@ def find_changes(
         return []
     overall = _family(table, [s for s in slices if not s.key], config, fewest=1)
     others = _family(table, [s for s in slices if s.key], config, fewest=config.min_slice_examples)
-    rank = list(STATUSES)
-    return sorted((*overall, *others), key=lambda c: (rank.index(c.status), c.value))
+    return sorted((*overall, *others), key=lambda c: (RANK.index(c.status), c.value))
 
 
 def _family(
@@ -107,47 +96,11 @@ def _family(
         *(("auc", each, config.max_auc_drop) for each in with_auc),
     ]
     n = np.array([int(each.rows.sum()) for _, each, _ in named])
-    limits = np.array([limit for _, _, limit in named], np.float64)
-    judged = n >= fewest
-
-    def chosen(z: Floats) -> Interval:
-        everywhere = np.zeros(len(named))
-        everywhere[judged] = z
-        found = interval_at(everywhere)
-        return Interval(*(bound[judged] for bound in found))
-
-    def drop(z: Floats) -> Interval:
-        found = chosen(z)
-        # One-sided: being better is no fault.
-        return Interval(-found.value, -found.high, np.full(int(judged.sum()), np.inf))
-
-    family = multiplicity.judge(drop, limits[judged], config.confidence)
-    joint_low, joint_high, p_value = (np.full(len(named), np.nan) for _ in range(3))
-    joint_low[judged], joint_high[judged] = chosen(family.z)[1:]
-    p_value[judged] = family.adjusted
-    exceeds = np.zeros(len(named), np.bool_)
-    exceeds[judged] = family.exceeds
-    alone = interval_at(np.full(len(named), float(critical(config.confidence))))
+    least = np.array([-drop for _, _, drop in named], np.float64)
+    said = judgement.judge(interval_at, least, n >= fewest, config.confidence, at_least=True)
     return [
-        Change(
-            metric,
-            each.name,
-            int(n[i]),
-            limit,
-            float(alone.value[i]),
-            float(alone.low[i]),
-            float(alone.high[i]),
-            float(joint_low[i]),
-            float(joint_high[i]),
-            float(p_value[i]),
-            status_of(
-                judged=bool(judged[i]),
-                exceeds=bool(exceeds[i]),
-                beyond=bool(alone.value[i] < -limit),
-                inside=bool(joint_low[i] >= -limit),
-            ),
-        )
-        for i, (metric, each, limit) in enumerate(named)
+        Change(**{**vars(one), "limit": drop}, metric=metric, slice=each.name, n=int(n[i]))
+        for i, (one, (metric, each, drop)) in enumerate(zip(said, named, strict=True))
     ]
 
 

@@ -16,8 +16,8 @@ import pandas as pd
 from components.evaluation import bootstrap, clusters
 from components.evaluation.clusters import people_of
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.gaps import Status
 from components.evaluation.intervals import Interval, critical
+from components.evaluation.judgement import Status
 from components.evaluation.metrics import THRESHOLD
 from data import contract
 
