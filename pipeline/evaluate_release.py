@@ -23,11 +23,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.evaluation.checks import Check, reason, sentence
 from components.evaluation.config import EvaluationConfig, Kind, default_slices
 from components.evaluation.metrics import METRICS, Measured, SliceMetrics
 from components.evaluation_report import render
 from components.evaluation_report.artifacts import REPORT
 from components.evaluation_report.content import Sources, gather
+from components.evaluation_report.provenance import of_own
 from components.fairness_gate import VERDICT, as_json, judge
 from components.predictions import table
 from components.predictions.scoring import BATCH_SIZE, ScoredModel, add_detector_answers
@@ -42,6 +44,7 @@ from data.faces.detector import FaceDetector
 from data.releases.checksums import verify
 from data.releases.release import read_release
 from data.several import by_problem
+from data.synthetic.config import STAMP
 
 logger = logging.getLogger("genq.evaluate")
 
@@ -66,12 +69,14 @@ class Evaluated:
       images: lines of the CSV; more than were scored where photos show no face.
       left_out: (photo, why) of the others; also in left_out.csv, if they are photos.
       listed: that file; None where no faces were looked for.
+      checks: what a model of the pipeline must fulfil, and what came out here; it binds nobody.
     """
 
     page: Path
     overall: SliceMetrics
     confidence: float
     images: int
+    checks: tuple[Check, ...]
     left_out: tuple[tuple[str, str], ...]
     listed: Path | None
 
@@ -96,7 +101,8 @@ class Evaluated:
             f"  {name:<{width}}  {m.value:.3f}  ({m.low:.3f} to {m.high:.3f})  n {m.n:,}"
             for name, m in rows
         ]
-        return [*lines, f"Report: {self.page}"]
+        told = [sentence(self.checks), reason(self.checks)]
+        return [*lines, *filter(None, told), f"Report: {self.page}"]
 
 
 def evaluate_release(
@@ -159,6 +165,14 @@ def evaluate_release(
         photos=out / CROPS if kind is Kind.PHOTOS else photos,
         split=SPLIT,
         label=release.label,
+        provenance=of_own(
+            photos.name,
+            labels.name,
+            release.label,
+            drawn=_drawn(photos),
+            model_drawn=release.synthetic,
+        ),
+        model=f"{release.model_name}, release {release.version}",
         title=title,
         run=release.pipeline_run or "",
         lineage=(
@@ -174,9 +188,16 @@ def evaluate_release(
         overall=content.overall,
         confidence=config.confidence,
         images=len(scored),
+        checks=content.checks,
         left_out=left_out,
         listed=out / LEFT_OUT if kind is Kind.PHOTOS else None,
     )
+
+
+def _drawn(photos: Path) -> bool:
+    """Returns whether genq's mark of drawn faces lies beside the images, or in a folder above."""
+    place = photos.absolute()
+    return any((each / STAMP).is_file() for each in (place, *place.parents[:2]))
 
 
 def read_labels(path: Path, attribute: str = contract.MALE) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """Everything a report says, gathered from artifacts.
 
-In: Sources, the folders that earlier nodes wrote. Out: Content, which the templates render, and the
-text of `metrics.json`. What a source does not have, the report leaves out, and says so.
+In: Sources, the folders that earlier nodes wrote. Out: Content, which the templates render. What a
+source does not have, the report leaves out, and says so.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from components.evaluation.checks import Check
 from components.evaluation.clusters import people_of, rate
 from components.evaluation.config import EvaluationConfig
+from components.evaluation.find_checks import find_checks
 from components.evaluation.intervals import critical
 from components.evaluation.metrics import (
     Confusion,
@@ -30,6 +31,12 @@ from components.evaluation.metrics import (
 )
 from components.evaluation.slices import Slice, find_slices
 from components.evaluation.state import State, state
+from components.evaluation_report.calibrated import temperature_effect
+from components.evaluation_report.comparison import Comparison, with_other
+from components.evaluation_report.data_statistics import attribute_rates, statistics
+from components.evaluation_report.explorer import explorer
+from components.evaluation_report.provenance import Provenance, of_manifest
+from components.evaluation_report.risks import Risk, find_risks
 from components.evaluation_report.slider import slider
 from components.example_gen.artifacts import MANIFEST_JSON, read_label
 from components.predictions import table
@@ -40,8 +47,6 @@ from components.predictions.table import (
     DETECTOR_UNCERTAIN,
 )
 from data import contract
-
-SCHEMA_VERSION: Final = 1
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,11 @@ class Sources:
       decisions: reviewers' decisions about the model.
       evaluation: what TFX's Evaluator wrote, for TFMA's own views.
       evaluations: (run, the same) of earlier runs and this one, oldest first.
-      other: content of another run's metrics.json to compare with, and its name.
+      other: predictions of another run to compare with, and its name.
+      provenance: of the examples; None reads it from the manifest.
+      model, release, replaces: what was judged, as what it was published, and what it would
+        replace; "" reads model and baseline from the predictions.
+      decide: the commands that approve and reject, up to the comment; () where there is none.
     """
 
     predictions: Path
@@ -84,10 +93,15 @@ class Sources:
     lineage: tuple[tuple[str, str, str], ...] = ()
     history: tuple[dict[str, Any], ...] = ()
     decisions: tuple[dict[str, Any], ...] = ()
-    other: Mapping[str, Any] | None = None
+    other: Path | None = None
     other_name: str = ""
     evaluation: Path | None = None
     evaluations: tuple[tuple[str, Path], ...] = ()
+    provenance: Provenance | None = None
+    model: str = ""
+    release: str = ""
+    replaces: str = ""
+    decide: tuple[str, str] | tuple[()] = ()
 
 
 @dataclass(frozen=True)
@@ -114,12 +128,24 @@ class Content:
       natural: of the split test_natural, reweighted where only some of it was drawn; overall first,
         empty where it was not drawn.
       served: the split as the application sees it; None where that was not asked for.
+      predictions: of all scored splits; `rows` are of the one that the report is about.
+      checks: what was required and what came out, the worst first.
+      explorer: what the page computes slices of, of the split that groups are judged on; None where
+        it would be too large.
     """
 
     sources: Sources
     config: EvaluationConfig
     label: contract.Label
     rows: pd.DataFrame
+    predictions: pd.DataFrame
+    checks: tuple[Check, ...]
+    risks: tuple[Risk, ...]
+    provenance: Provenance
+    model: str
+    replaces: str
+    comparison: Comparison | None
+    explorer: dict[str, Any] | None
     overall: SliceMetrics
     slices: tuple[SliceMetrics, ...]
     natural: tuple[SliceMetrics, ...]
@@ -165,19 +191,57 @@ def gather(sources: Sources, config: EvaluationConfig) -> Content:
     rows = predictions.split(sources.split)
     slices = find_slices(rows, config.slices)
     measured = _measure(rows, slices, config)
-    overall, others = measured[0], measured[1:]
-    others.sort(key=lambda s: s.metrics["accuracy"].value)
+    overall = measured[0]
+    others = sorted(measured[1:], key=_worst_first)
+    natural = _natural(predictions.table, config)
     calibration = _read_json(sources.model_run, "calibration.json")
     manifest = _read_json(sources.manifest, MANIFEST_JSON)
+    verdict = _read_json(sources.verdict, "verdict.json")
+    validation = _read_json(sources.validation, "verdict.json")
+    parity = _read_json(sources.parity, "parity.json")
+    left_out = (_read_json(sources.parity, "parity_details.json") or {}).get("left_out", {})
+    label = sources.label or read_label(manifest or {})
+    temperature = calibration["calibration"]["temperature"] if calibration else None
+    served = bool(predictions.scoring.get("detector_crops"))
+    checks = find_checks(
+        {name: dataclasses.asdict(m) for name, m in overall.metrics.items()},
+        config,
+        n=overall.n,
+        people=overall.people,
+        verdict=verdict,
+        evaluator_failures=sources.evaluator_failures,
+        calibration=calibration,
+        temperature=temperature_effect(rows, temperature, config.confidence),
+        validation=validation,
+        parity=parity,
+        left_out=left_out,
+        served=served,
+    )
+    models = predictions.scoring.get("models", {})
+    baseline = models.get("baseline")
+    grouped = predictions.table[predictions.table[table.SPLIT] == contract.TEST_NATURAL]
+    if grouped.empty:
+        grouped = rows
     return Content(
         sources=sources,
         config=config,
-        label=sources.label or read_label(manifest or {}),
+        label=label,
         rows=rows,
+        predictions=predictions.table,
+        checks=tuple(checks),
+        risks=tuple(find_risks(verdict, natural[1:] or others, config.min_slice_examples)),
+        provenance=sources.provenance or of_manifest(manifest, label),
+        model=sources.model or (f"model {models['candidate']['id']}" if models else ""),
+        replaces=sources.replaces
+        or (f"model {baseline['id']}, the latest blessed" if baseline else ""),
+        comparison=_compared(sources, rows, config),
+        explorer=explorer(
+            grouped.reset_index(drop=True), config.confidence, config.min_slice_examples
+        ),
         overall=overall,
         slices=tuple(others),
-        natural=_natural(predictions.table, config),
-        served=_served(rows, config) if predictions.scoring.get("detector_crops") else None,
+        natural=natural,
+        served=_served(rows, config) if served else None,
         baseline=_baseline(rows, config),
         confusions=tuple(
             confusions(
@@ -186,19 +250,31 @@ def gather(sources: Sources, config: EvaluationConfig) -> Content:
                 config.thresholds,
             )
         ),
-        verdict=_read_json(sources.verdict, "verdict.json"),
+        verdict=verdict,
         calibration=calibration,
         history=_read_history(sources.model_run),
         compute=_read_json(sources.model_run, "compute.json"),
         manifest=manifest,
-        validation=_read_json(sources.validation, "verdict.json"),
-        parity=_read_json(sources.parity, "parity.json"),
-        left_out=(_read_json(sources.parity, "parity_details.json") or {}).get("left_out", {}),
-        attribute_rates=_attribute_rates(sources, rows),
-        statistics=_statistics(sources.statistics),
+        validation=validation,
+        parity=parity,
+        left_out=left_out,
+        attribute_rates=attribute_rates(sources.statistics, rows),
+        statistics=statistics(sources.statistics),
         slider=slider(rows, slices, config.confidence),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _worst_first(one: SliceMetrics) -> tuple[bool, float]:
+    """Orders slices: those of too few examples last, where their order is mostly chance."""
+    return bool(one.notes), one.metrics["accuracy"].value
+
+
+def _compared(sources: Sources, rows: pd.DataFrame, config: EvaluationConfig) -> Comparison | None:
+    if sources.other is None:
+        return None
+    other = table.load(sources.other).split(sources.split)
+    return with_other(rows, other, sources.other_name, config)
 
 
 def _measure(
@@ -219,7 +295,8 @@ def _natural(predictions: pd.DataFrame, config: EvaluationConfig) -> tuple[Slice
     rows = predictions[predictions[table.SPLIT] == contract.TEST_NATURAL].reset_index(drop=True)
     if rows.empty:
         return ()
-    return tuple(_measure(rows, find_slices(rows, config.slices), config))
+    overall, *others = _measure(rows, find_slices(rows, config.slices), config)
+    return (overall, *sorted(others, key=_worst_first))
 
 
 def _served(rows: pd.DataFrame, config: EvaluationConfig) -> Served:
@@ -257,72 +334,6 @@ def _baseline(rows: pd.DataFrame, config: EvaluationConfig) -> SliceMetrics | No
     return _measure(own, [everything], config)[0]
 
 
-def metrics_json(content: Content) -> str:
-    """Returns the figures for programs; release.json takes them from here."""
-
-    def measured(one: SliceMetrics) -> dict[str, Any]:
-        return {
-            "name": one.name,
-            "key": [list(pair) for pair in one.key],
-            "n": one.n,
-            "people": one.people,
-            "metrics": {name: dataclasses.asdict(m) for name, m in one.metrics.items()},
-            "against_baseline": one.against_baseline and dataclasses.asdict(one.against_baseline),
-            "notes": one.notes,
-        }
-
-    verdict = content.verdict or {}
-    figures = {
-        "schema_version": SCHEMA_VERSION,
-        "split": content.sources.split,
-        "run": content.sources.run,
-        "created": content.created,
-        "labels": list(content.label.names),
-        "confidence": content.config.confidence,
-        "blessed": content.sources.blessed,
-        "state": dataclasses.asdict(content.state),
-        "unit": "images" if content.overall.people is None else "people",
-        "reasons": [*content.sources.evaluator_failures, *verdict.get("reasons", [])],
-        "thresholds": thresholds(content.config),
-        "overall": measured(content.overall),
-        "baseline": content.baseline and measured(content.baseline),
-        "slices": [measured(one) for one in content.slices],
-        "natural": [measured(one) for one in content.natural],
-        "served": content.served
-        and {
-            "found": dataclasses.asdict(content.served.found),
-            "aligned": [measured(one) for one in content.served.aligned],
-            "detected": [measured(one) for one in content.served.detected],
-        },
-        "confusion": [dataclasses.asdict(c) for c in content.confusions],
-        "fairness": {
-            "outcome": verdict.get("outcome"),
-            "comparisons": verdict.get("comparisons"),
-            "exceeding": [g for g in verdict.get("gaps", []) if g["status"] == "exceeds"],
-            "too_few": [g for g in verdict.get("gaps", []) if g["status"] == "too_few"],
-        },
-    }
-    return json.dumps(figures, indent=2, sort_keys=True, allow_nan=False) + "\n"
-
-
-def thresholds(config: EvaluationConfig) -> dict[str, float]:
-    """Returns what was demanded, by name."""
-    fairness = config.fairness
-    return {
-        "min_accuracy": config.min_accuracy,
-        "min_auc": config.min_auc,
-        "max_accuracy_drop": config.max_accuracy_drop,
-        "max_auc_drop": config.max_auc_drop,
-        "min_slice_accuracy": config.min_slice_accuracy,
-        "min_slice_examples": config.min_slice_examples,
-        "max_accuracy_gap": fairness.max_accuracy_gap,
-        "max_fpr_gap": fairness.max_fpr_gap,
-        "max_fnr_gap": fairness.max_fnr_gap,
-        "max_abstention_gap": fairness.max_abstention_gap,
-        "max_answered_error_gap": fairness.max_answered_error_gap,
-    }
-
-
 def _read_json(folder: Path | None, name: str) -> dict[str, Any] | None:
     if folder is None or not (folder / name).is_file():
         return None
@@ -334,49 +345,3 @@ def _read_history(model_run: Path | None) -> pd.DataFrame | None:
     if model_run is None or not (model_run / "history.csv").is_file():
         return None
     return pd.read_csv(model_run / "history.csv")
-
-
-def _attribute_rates(sources: Sources, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Returns, for each attribute, its share in train and among the two labels of the split."""
-    train = {s["name"]: s["mean"] for s in _statistics(sources.statistics) if s["split"] == "train"}
-    positive = rows[contract.LABEL] == 1
-    rates = []
-    for name in contract.ATTRIBUTES:
-        if name not in rows or rows[name].isna().any():
-            continue
-        values = rows[name].astype(float)
-        rates.append(
-            {
-                "name": name.replace("_", " "),
-                "train": train.get(name),
-                "test": float(values.mean()),
-                "negative": float(values[~positive].mean()),
-                "positive": float(values[positive].mean()),
-                "n": int(values.sum()),
-            }
-        )
-    return rates
-
-
-def _statistics(folder: Path | None) -> list[dict[str, Any]]:
-    """Returns mean, deviation and range of every numeric feature of every split."""
-    if folder is None:
-        return []
-    found = []
-    for path in sorted(folder.glob("Split-*/FeatureStats.pb")):
-        proto = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
-        for feature in proto.datasets[0].features:
-            if feature.HasField("num_stats") and feature.num_stats.common_stats.num_non_missing:
-                numbers = feature.num_stats
-                found.append(
-                    {
-                        "split": path.parent.name.removeprefix("Split-"),
-                        "name": feature.name or ".".join(feature.path.step),
-                        "n": int(numbers.common_stats.num_non_missing),
-                        "mean": numbers.mean,
-                        "std_dev": numbers.std_dev,
-                        "min": numbers.min,
-                        "max": numbers.max,
-                    }
-                )
-    return found

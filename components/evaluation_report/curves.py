@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from components.evaluation import clusters
 from components.evaluation.bootstrap import CALIBRATION_BINS
 from components.evaluation.clusters import people_of
+from components.evaluation.metrics import THRESHOLD
+from components.evaluation_report.calibrated import before_calibration
 from components.evaluation_report.charts import Band, Bars, Points, Series, chart
 from components.predictions.table import BASELINE_P_POSITIVE
 from data import contract
@@ -66,51 +67,48 @@ def precision_recall(table: pd.DataFrame, label: contract.Label) -> str:
     )
 
 
-def calibration(table: pd.DataFrame, temperature: float | None, label: contract.Label) -> str:
+def calibration(table: pd.DataFrame, temperature: float | None) -> str:
     """Returns the reliability diagram, with the interval of each bin; people are the unit.
+
+    The bins are those of the calibration error: of the confidence in the label that was called.
 
     Args:
       table: predictions.
       temperature: the calibration's; the scores before it are computed back: sigmoid(logit * T).
-      label: what is learnt.
     """
-    truth = table[contract.LABEL].to_numpy()
+    positive = table[contract.LABEL].to_numpy() == 1
     p_positive = table[contract.P_POSITIVE].to_numpy(np.float64)
     whose = people_of(table)
-    after, band = _reliability(p_positive, truth, whose)
-    lines = [Series("", [(0, 0), (1, 1)], "quiet")]
+    after, band = _reliability(p_positive, positive, whose)
+    lines = [Series("", [(0.5, 0.5), (1, 1)], "quiet")]
     if temperature is not None and temperature != 1:
-        before, _ = _reliability(before_calibration(p_positive, temperature), truth, whose)
+        before, _ = _reliability(before_calibration(p_positive, temperature), positive, whose)
         lines.append(Series("before calibration", before, "b", dots=True))
-    lines.append(Series("calibrated", after, "a", dots=True))
+    lines.append(Series("as served", after, "a", dots=True))
     return chart(
         "Calibration",
-        f"Share labelled {label.names[1]} against the mean predicted probability, in bins; a "
-        "calibrated model follows the diagonal. The band is the 95 % interval.",
-        x_label="predicted p_positive",
-        y_label=f"share labelled {label.names[1]}",
-        x_range=(0, 1),
+        "Share of right labels against the mean confidence in them, in the bins of the expected "
+        "calibration error; a calibrated model follows the diagonal. The band is the 95 % "
+        "interval.",
+        x_label="confidence in the label called",
+        y_label="share of right labels",
+        x_range=(0.5, 1),
         y_range=(0, 1),
         lines=lines,
         bands=[band],
     )
 
 
-def before_calibration(p_positive: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Returns what the network said before its logits were divided by the temperature."""
-    inside = np.clip(p_positive, 1e-7, 1 - 1e-7)
-    before: NDArray[np.float64] = expit(logit(inside) * temperature)
-    return before
-
-
 def _reliability(
-    p_positive: NDArray[np.float64], label: NDArray[Any], whose: clusters.People
+    p_positive: NDArray[np.float64], positive: NDArray[np.bool_], whose: clusters.People
 ) -> tuple[Points, Band]:
-    bins = np.minimum((p_positive * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    confidence = np.maximum(p_positive, 1 - p_positive)
+    right = (p_positive >= THRESHOLD) == positive
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     count = np.bincount(bins, minlength=CALIBRATION_BINS)
     full = np.flatnonzero(count)
-    mean = np.bincount(bins, p_positive, CALIBRATION_BINS)[full] / count[full]
-    share = clusters.rates([(label == 1, bins == each) for each in full], whose).interval()
+    mean = np.bincount(bins, confidence, CALIBRATION_BINS)[full] / count[full]
+    share = clusters.rates([(right, bins == each) for each in full], whose).interval()
     band = Band(_pairs(mean, share.low), _pairs(mean, share.high))
     return _pairs(mean, share.value), band
 

@@ -1,13 +1,14 @@
-"""The images that teach most: where the model was sure and wrong, and where it was least sure.
+"""The images that teach most, with what the application would say of them.
 
-In: predictions, and the examples they were made from. Out: cards with a small picture inlined.
+In: predictions, and the examples they were made from. Out: cards with a picture inlined, each with
+what makes its label or its answer doubtful.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +17,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from components.evaluation_report.comparison import flips
+from components.predictions.table import (
+    BASELINE_P_POSITIVE,
+    DETECTOR_P_POSITIVE,
+    SHA256,
+    SPLIT,
+)
 from data import contract
 
-THUMBNAIL_PX: Final = (112, 137)
-"""Width and height: CelebA's 178x218, smaller; some 4 kB each as JPEG."""
+PICTURE_PX: Final = (178, 218)
+"""Width and height: CelebA's own, so that a larger view shows all there is; some 8 kB as JPEG."""
 
 _FIRST: Final = ("Young", "Eyeglasses", "Wearing_Hat", "Smiling", "Blurry", "Pale_Skin", "Bald")
 _HIDDEN: Final = (contract.MALE, "Attractive")
@@ -29,6 +37,17 @@ SHOWN_ATTRIBUTES: Final = (
 )
 """All but the usual label, and an attribute that says more about its annotators; slices' first."""
 MAX_ATTRIBUTES: Final = 8
+EXTREME: Final = 0.02
+"""An image among this share of the darkest or least sharp is told to be."""
+
+KINDS: Final = {
+    "wrong": "answered, and wrong",
+    "silent": "no answer",
+    "near": "answered right, by a hair",
+    "worse": "wrong now, right before",
+    "better": "right now, wrong before",
+}
+"""What is shown, in this order; `before` is the other model that a report compares with."""
 
 
 @dataclass(frozen=True)
@@ -36,53 +55,165 @@ class Card:
     """One image.
 
     Attributes:
-      said: what the model said, labelled: what the annotators said.
+      kinds: of KINDS.
+      says: what the application would say; labelled: what the annotators said.
+      attributes: to be shown; groups: positions in `filters` of what it can be found by.
+      doubts: why label or answer may be wrong; sentences.
       picture: data URI, or "" where the examples are gone.
     """
 
     image_id: str
+    kinds: tuple[str, ...]
     p_positive: float
-    said: str
+    says: str
     labelled: str
     attributes: tuple[str, ...]
+    groups: tuple[int, ...]
+    doubts: tuple[str, ...]
     picture: str
 
 
-def choose(table: pd.DataFrame, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Returns the rows of the most confident errors, and of the least certain answers.
+def choose(
+    rows: pd.DataFrame, count: int, before: Sequence[float] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Returns image id -> kinds, of at most `count` images of each kind.
 
     Args:
-      table: predictions of one split.
-      count: of each, at most.
+      rows: predictions of one split.
+      count: of each kind.
+      before: what the other model said, (n,); NaN where it did not; None without one.
     """
-    wrong = (table[contract.P_POSITIVE] >= 0.5) != (table[contract.LABEL] == 1)
-    certainty = (table[contract.P_POSITIVE] - 0.5).abs()
+    p_positive = rows[contract.P_POSITIVE]
+    wrong = (p_positive >= 0.5) != (rows[contract.LABEL] == 1)
+    silent = rows[contract.UNCERTAIN].astype(bool)
+    certainty = (p_positive - 0.5).abs()
     # Ties by image id, so that two runs show the same.
-    ranked = table.assign(_certainty=certainty).sort_values(["_certainty", contract.IMAGE_ID])
-    uncertain = ranked.head(count)
-    errors = ranked[wrong.loc[ranked.index]].iloc[::-1].head(count)
-    return errors, uncertain
+    order = pd.DataFrame({"c": certainty, "i": rows[contract.IMAGE_ID]}).sort_values(["c", "i"])
+    nearest = order.index
+    chosen: dict[str, Any] = {
+        "wrong": nearest[(wrong & ~silent).loc[nearest]][::-1],
+        "silent": nearest[silent.loc[nearest]],
+        "near": nearest[(~wrong & ~silent).loc[nearest]],
+    }
+    if before is not None:
+        better, worse = flips(rows, before)
+        chosen["worse"] = nearest[worse.loc[nearest]][::-1]
+        chosen["better"] = nearest[better.loc[nearest]][::-1]
+    found: dict[str, tuple[str, ...]] = {}
+    for kind in KINDS:
+        for row in chosen.get(kind, ())[:count]:
+            name = rows.at[row, contract.IMAGE_ID]
+            found[name] = (*found.get(name, ()), kind)
+    return found
 
 
-def cards(rows: pd.DataFrame, pictures: dict[str, str], label: contract.Label) -> list[Card]:
-    """Returns one card a row.
+def cards(
+    rows: pd.DataFrame,
+    chosen: Mapping[str, tuple[str, ...]],
+    pictures: Mapping[str, str],
+    label: contract.Label,
+    doubts: Mapping[str, tuple[str, ...]],
+) -> tuple[list[Card], list[str]]:
+    """Returns one card an image, in the order of `chosen`; and by what they can be filtered.
 
     Args:
       rows: of the table of predictions.
+      chosen: of `choose`.
       pictures: image id -> data URI.
       label: what is learnt.
+      doubts: image id -> why it may be wrong.
     """
-    return [
-        Card(
-            row[contract.IMAGE_ID],
-            float(row[contract.P_POSITIVE]),
-            label.names[int(row[contract.P_POSITIVE] >= 0.5)],
-            label.names[int(row[contract.LABEL])],
-            attributes(row),
-            pictures.get(row[contract.IMAGE_ID], ""),
-        )
-        for row in _records(rows)
+    by_name = {row[contract.IMAGE_ID]: row for row in _records(rows, chosen)}
+    filters: list[str] = [
+        n for n in SHOWN_ATTRIBUTES if any(row.get(n) == 1 for row in by_name.values())
     ]
+    made = []
+    for name, kinds in chosen.items():
+        row = by_name[name]
+        p = float(row[contract.P_POSITIVE])
+        called = label.names[int(p >= 0.5)]
+        made.append(
+            Card(
+                name,
+                kinds,
+                p,
+                "no answer" if row[contract.UNCERTAIN] else f"{called} ({max(p, 1 - p):.0%})",
+                label.names[int(row[contract.LABEL])],
+                attributes(row),
+                tuple(i for i, n in enumerate(filters) if row.get(n) == 1),
+                doubts.get(name, ()),
+                pictures.get(name, ""),
+            )
+        )
+    return made, [n.replace("_", " ") for n in filters]
+
+
+def find_doubts(
+    rows: pd.DataFrame,
+    wanted: Iterable[str],
+    everyone: pd.DataFrame,
+    fingerprints: pd.DataFrame,
+    label: contract.Label,
+) -> dict[str, tuple[str, ...]]:
+    """Returns image id -> why its label or its answer may be wrong; sentences.
+
+    Args:
+      rows: predictions of one split.
+      wanted: image ids.
+      everyone: predictions of all scored splits: who is labelled how.
+      fingerprints: of all splits; see components/predictions/table.py.
+      label: what is learnt.
+    """
+    wanted = set(wanted)
+    copies = fingerprints.groupby(SHA256)[[SPLIT, contract.IMAGE_ID]]
+    same = {k: g for k, g in copies if k in set(rows[SHA256]) and len(g) > 1}
+    known = everyone[everyone[contract.IDENTITY].notna()].drop_duplicates(contract.IMAGE_ID)
+    labels = known.groupby(contract.IDENTITY)[contract.LABEL].agg(["sum", "count"])
+    limits = {
+        q: rows[q].quantile(EXTREME)
+        for q in (contract.BRIGHTNESS, contract.SHARPNESS)
+        if q in rows and rows[q].notna().any()
+    }
+    found = {}
+    for row in _records(rows, wanted):
+        name, told = row[contract.IMAGE_ID], []
+        if (twins := same.get(row[SHA256])) is not None:
+            others = twins[twins[contract.IMAGE_ID] != name]
+            places = [f"{s} {i}" for s, i in others[[SPLIT, contract.IMAGE_ID]].to_numpy()[:3]]
+            if places:
+                told.append(f"The same file is also {', '.join(places)}.")
+        person = row.get(contract.IDENTITY)
+        if person is not None and person == person and person in labels.index:
+            positive, count = (int(v) for v in labels.loc[person])
+            if 0 < positive < count:
+                told.append(
+                    f"This person's {count} images contradict each other: "
+                    f"{positive} labelled {label.names[1]}, {count - positive} {label.names[0]}."
+                )
+        told += _by_detector(row, rows)
+        for quality, words in (
+            (contract.BRIGHTNESS, "darker"),
+            (contract.SHARPNESS, "less sharp"),
+        ):
+            if quality in limits and row[quality] <= limits[quality]:
+                told.append(f"It is {words} than {1 - EXTREME:.0%} of the split.")
+        before = row.get(BASELINE_P_POSITIVE)
+        if before is not None and before == before:
+            called, then = float(row[contract.P_POSITIVE]) >= 0.5, float(before) >= 0.5
+            told += [] if called == then else ["The model before says otherwise."]
+        found[name] = tuple(told)
+    return found
+
+
+def _by_detector(row: dict[str, Any], rows: pd.DataFrame) -> list[str]:
+    if DETECTOR_P_POSITIVE not in rows or not rows[DETECTOR_P_POSITIVE].notna().any():
+        return []
+    p = row[DETECTOR_P_POSITIVE]
+    if p is None or p != p:
+        return ["The application's detector finds no face in it."]
+    if (p >= 0.5) != (row[contract.P_POSITIVE] >= 0.5):
+        return ["As the application's detector crops it, it gets the other label."]
+    return []
 
 
 def attributes(row: dict[str, Any]) -> tuple[str, ...]:
@@ -92,8 +223,9 @@ def attributes(row: dict[str, Any]) -> tuple[str, ...]:
     return (*names[:MAX_ATTRIBUTES], *([f"{more} more"] if more > 0 else []))
 
 
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
+def _records(rows: pd.DataFrame, wanted: Iterable[str]) -> list[dict[str, Any]]:
+    few = rows[rows[contract.IMAGE_ID].isin(list(wanted))]
+    return [{str(k): v for k, v in row.items()} for row in few.to_dict("records")]
 
 
 def read_pictures(patterns: Sequence[str], wanted: Iterable[str]) -> dict[str, str]:
@@ -114,7 +246,7 @@ def read_pictures(patterns: Sequence[str], wanted: Iterable[str]) -> dict[str, s
         features = tf.train.Example.FromString(record).features.feature
         image_id = features[contract.IMAGE_ID].bytes_list.value[0].decode()
         if image_id in left:
-            found[image_id] = thumbnail(features[contract.IMAGE].bytes_list.value[0])
+            found[image_id] = picture_uri(features[contract.IMAGE].bytes_list.value[0])
             left.discard(image_id)
         if not left:
             break
@@ -124,17 +256,17 @@ def read_pictures(patterns: Sequence[str], wanted: Iterable[str]) -> dict[str, s
 def read_files(folder: Path, wanted: Iterable[str]) -> dict[str, str]:
     """Returns image id -> data URI, for files of a folder."""
     return {
-        name: thumbnail((folder / name).read_bytes())
+        name: picture_uri((folder / name).read_bytes())
         for name in wanted
         if (folder / name).is_file()
     }
 
 
-def thumbnail(encoded: bytes) -> str:
-    """Returns a small JPEG as a data URI; without metadata of the original."""
+def picture_uri(encoded: bytes) -> str:
+    """Returns a JPEG of at most PICTURE_PX as a data URI; without metadata of the original."""
     with Image.open(io.BytesIO(encoded)) as opened:
         picture = opened.convert("RGB")
-        picture.thumbnail(THUMBNAIL_PX, Image.Resampling.LANCZOS)
+        picture.thumbnail(PICTURE_PX, Image.Resampling.LANCZOS)
         clean = Image.fromarray(np.asarray(picture))
     buffer = io.BytesIO()
     clean.save(buffer, "JPEG", quality=78, optimize=True)

@@ -18,13 +18,17 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
+from components.evaluation import checks
 from components.evaluation.gaps import STATUSES
 from components.evaluation.metrics import Measured
+from components.evaluation.names import slice_label
 from components.evaluation_report import artifacts, charts
 
 _HERE: Final = Path(__file__).parent
 _DASH: Final = "\N{EN DASH}"
 _MINUS: Final = "\N{MINUS SIGN}"
+_DECIDE: Final = "<!--decide-->"
+_DECIDED: Final = "<!--/decide-->"
 
 
 def environment() -> jinja2.Environment:
@@ -45,14 +49,20 @@ def environment() -> jinja2.Environment:
         interval=_interval,
         tojson_script=_tojson_script,
     )
-    env.globals.update(STATUSES=STATUSES)
+    env.globals.update(STATUSES=STATUSES, CHECKS=checks.STATUSES)
     return env
 
 
-def page(template: str, *, form_action: str = "'none'", **values: Any) -> str:
-    """Renders a template with style, script and the policy that admits just these."""
+def page(
+    template: str,
+    *,
+    form_action: str = "'none'",
+    scripts: Sequence[str] = ("report.js",),
+    **values: Any,
+) -> str:
+    """Renders a template with style, scripts and the policy that admits just these."""
     style = static("report.css")
-    script = static("report.js")
+    script = "\n".join(static(name) for name in scripts)
     policy = (
         f"default-src 'none'; style-src {source(style)}; script-src {source(script)}; "
         f"img-src data:; base-uri 'none'; form-action {form_action}"
@@ -90,6 +100,21 @@ def view(template: str, scripts: Sequence[str], **values: Any) -> str:
     )
 
 
+def with_form(page: str, form: str) -> str:
+    """Returns a report whose place for a decision holds a form, which its policy then lets send.
+
+    A report on disk cannot send anything; a server that renders one can offer more.
+    """
+    before, start, rest = page.partition(_DECIDE)
+    _, end, after = rest.partition(_DECIDED)
+    return before.replace("form-action 'none'", "form-action 'self'") + start + form + end + after
+
+
+def form(template: str, **values: Any) -> str:
+    """Renders a part of a page."""
+    return environment().get_template(template).render(**values)
+
+
 def static(name: str) -> str:
     """Returns a file of the folder `static`."""
     return (_HERE / "static" / name).read_text(encoding="utf-8")
@@ -116,24 +141,6 @@ def signed(value: float | None) -> str:
     if value is None or value != value:
         return _DASH
     return f"{value:+.3f}".replace("-", _MINUS)
-
-
-def slice_label(name: str) -> str:
-    """ "Wearing_Hat=1, Male=0" -> "Wearing Hat · not Male"; "male (Bald=1)" -> "male (Bald)"."""
-    head, bracket, rest = name.partition(" (")
-    if bracket:
-        return f"{head} ({slice_label(rest.rstrip(')'))})"
-    parts = []
-    for part in name.split(", "):
-        feature, equals, value = part.partition("=")
-        shown = feature.replace("_band", "").replace("_", " ")
-        if not equals:
-            parts.append(shown)
-        elif value in ("0", "1"):
-            parts.append(shown if value == "1" else f"not {shown}")
-        else:
-            parts.append(f"{shown}: {value}")
-    return " · ".join(parts)
 
 
 def _interval(

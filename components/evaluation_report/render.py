@@ -9,12 +9,27 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import pandas as pd
 from markupsafe import Markup
+from numpy.typing import NDArray
 
+from components.evaluation import checks
 from components.evaluation.metrics import titles
-from components.evaluation_report import artifacts, curves, facets_view, gallery, tfma_view
-from components.evaluation_report.content import Content, metrics_json, thresholds
+from components.evaluation_report import (
+    artifacts,
+    curves,
+    facets_view,
+    gallery,
+    provenance,
+    risks,
+    tfma_view,
+)
+from components.evaluation_report.comparison import join
+from components.evaluation_report.content import Content
+from components.evaluation_report.for_programs import metrics_json
 from components.evaluation_report.pages import page
+from components.predictions import table
 from data import contract
 
 MAX_BYTES: Final = 5_000_000
@@ -58,41 +73,71 @@ def report(content: Content, views: Collection[str] = ()) -> str:
       content: what it says.
       views: files beside it that it links to.
     """
-    errors, uncertain = gallery.choose(content.rows, content.config.gallery_images)
-    wanted = {*errors[contract.IMAGE_ID], *uncertain[contract.IMAGE_ID]}
-    if content.sources.photos is not None:
-        pictures = gallery.read_files(content.sources.photos, wanted)
+    s, rows, history, label = content.sources, content.rows, content.history, content.label
+    before = _before(content)
+    chosen = gallery.choose(rows, content.config.gallery_images, before)
+    if s.photos is not None:
+        pictures = gallery.read_files(s.photos, chosen)
     else:
-        pictures = gallery.read_pictures(content.sources.test_files, wanted)
+        pictures = gallery.read_pictures(s.test_files, chosen)
     while pictures and sum(map(len, pictures.values())) > MAX_BYTES // 2:
         pictures.popitem()
-    rows, history, label = content.rows, content.history, content.label
+    doubts = gallery.find_doubts(rows, chosen, content.predictions, _fingerprints(content), label)
+    cards, filters = gallery.cards(rows, chosen, pictures, label, doubts)
+    both = len(set(rows[contract.LABEL])) == 2
     figures = {
-        "roc": curves.roc(rows, label) if len(set(rows[contract.LABEL])) == 2 else "",
-        "pr": curves.precision_recall(rows, label) if len(set(rows[contract.LABEL])) == 2 else "",
-        "calibration": curves.calibration(rows, content.temperature, label),
+        "roc": curves.roc(rows, label) if both else "",
+        "pr": curves.precision_recall(rows, label) if both else "",
+        "calibration": curves.calibration(rows, content.temperature),
         "scores": curves.scores(rows, content.uncertain_below, label),
         "loss": curves.training(history, "loss") if history is not None else "",
         "accuracy": curves.training(history, "accuracy") if history is not None else "",
-        "runs": curves.history(content.sources.history, "accuracy")
-        if content.sources.history
-        else "",
+        # One point is a figure of the table, no history.
+        "runs": curves.history(s.history, "accuracy") if len(s.history) > 1 else "",
     }
     return page(
         "report.html.j2",
+        scripts=("report.js", "explorer.js", "gallery.js"),
         content=content,
         METRICS=titles(label),
         views=[(VIEWS[name], name) for name in views],
         figures={name: Markup(svg) for name, svg in figures.items()},
-        errors=gallery.cards(errors, pictures, label),
-        uncertain=gallery.cards(uncertain, pictures, label),
+        counted=checks.count(content.checks),
+        checks_sentence=checks.sentence(content.checks),
+        reason=checks.reason(content.checks),
+        meaning=risks.in_words(content.overall),
+        whose=provenance.people_and_images(rows, content.overall.people, s.split),
+        cards=cards,
+        filters=filters,
+        kinds={k: v for k, v in gallery.KINDS.items() if any(k in c.kinds for c in cards)},
+        other=content.comparison.name if content.comparison else "the model before",
         intersections=intersections(content),
         axis=_axis(content),
         counts={one.name: one.n for one in (content.overall, *content.slices)},
-        blocking=_reasons(content, blocking=True),
-        warnings=_reasons(content, blocking=False),
         slider=content.slider,
     )
+
+
+def _before(content: Content) -> NDArray[np.float64] | None:
+    """Returns what the model said that this one is compared with: the other run's, or the baseline.
+
+    (n,), NaN where it did not say anything; None without one.
+    """
+    rows, other = content.rows, content.sources.other
+    if other is not None:
+        theirs = table.load(other).split(content.sources.split)
+        said = join(rows, theirs).set_index(contract.IMAGE_ID)[table.BASELINE_P_POSITIVE]
+        return rows[contract.IMAGE_ID].map(said).to_numpy(np.float64)
+    if table.BASELINE_P_POSITIVE in rows and rows[table.BASELINE_P_POSITIVE].notna().any():
+        return rows[table.BASELINE_P_POSITIVE].to_numpy(np.float64)
+    return None
+
+
+def _fingerprints(content: Content) -> pd.DataFrame:
+    """Returns those of all splits, or, where they are not kept, of the split alone."""
+    if (content.sources.predictions / table.FINGERPRINTS).is_file():
+        return table.load_fingerprints(content.sources.predictions)
+    return content.rows[table.FINGERPRINT_SCHEMA.names]
 
 
 def model_card(content: Content, name: str) -> str:
@@ -101,7 +146,7 @@ def model_card(content: Content, name: str) -> str:
         f"{name}.j2",
         content=content,
         METRICS=titles(content.label),
-        demanded=thresholds(content.config),
+        checks_sentence=checks.sentence(content.checks),
     )
 
 
@@ -126,20 +171,8 @@ def intersections(content: Content) -> list[dict[str, Any]]:
     return [grids[key] for key in sorted(grids)]
 
 
-def _reasons(content: Content, *, blocking: bool) -> list[str]:
-    """Returns the gate's reasons; see components/fairness_gate.py for their order."""
-    verdict = content.verdict
-    if verdict is None:
-        return []
-    blocks = sum(f["blocks"] for f in verdict["findings"])
-    lists = ("thresholds", "changes", "gaps", "floors")
-    # A verdict of an earlier version lacks the first two.
-    blocks += sum(e["status"] == "exceeds" for name in lists for e in verdict.get(name, ()))
-    reasons: list[str] = verdict["reasons"]
-    return reasons[:blocks] if blocking else reasons[blocks:]
-
-
 def _axis(content: Content) -> tuple[float, float]:
     """Returns the range of the accuracies' intervals, on round numbers."""
-    lows = [one.metrics["accuracy"].low for one in (content.overall, *content.slices)]
+    judged = (one for one in content.slices if not one.notes)
+    lows = [one.metrics["accuracy"].low for one in (content.overall, *judged)]
     return (max(0.0, int(min(lows) * 10) / 10), 1.0)

@@ -72,7 +72,7 @@ def quietly(folder: Path) -> Iterator[Callable[[object], None]]:
 
 def report(
     run: RunId = "",
-    compare: Annotated[str, typer.Option(help="Another run whose figures stand beside.")] = "",
+    compare: Annotated[str, typer.Option(help="Another run to compare with, image by image.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder; WORKDIR/reports/RUN without.")] = None,
     workdir: Workdir = None,
     preset: Preset = "demo",
@@ -87,7 +87,7 @@ def report(
         chosen = find(runs, run)
         other = find(runs, compare) if compare else None
         folder = out or place / "reports" / chosen.id.replace(":", "")
-        show(write_report(chosen, runs, folder, other))
+        show(write_report(chosen, runs, folder, other, place))
 
 
 def dashboard(

@@ -17,13 +17,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from components.trainer.config import ONE_AT_A_TIME
 from data.errors import ClusterError, ConfigError
 from data.files import is_remote
 from pipeline.cli import checks as doctor
+from pipeline.cli.checked import check_table, reasons
 from pipeline.cli.data import synthesize_with_progress
 from pipeline.config import PipelineConfig
 from pipeline.workdir import ARTIFACTS, locked
@@ -31,9 +31,6 @@ from pipeline.workdir import ARTIFACTS, locked
 if TYPE_CHECKING:
     from pipeline.history.summary import Summary
 
-SHOWN_SLICES: Final = 12
-"""Rows of the closing table, overall included; the report has all."""
-SHOWN_REASONS: Final = 20
 STYLES: Final = {"green": "green", "amber": "yellow", "red": "red", "grey": "dim"}
 """A State's colour -> Rich's."""
 
@@ -170,36 +167,14 @@ def check_programs(config: PipelineConfig) -> None:
 
 
 def show(summary: Summary, config: PipelineConfig, console: Console) -> None:
-    """Prints the slices, the verdict, where things are, and what to type next."""
+    """Prints the checks, the verdict, where things are, and what to type next."""
     _line(console, f"Data: {summary.data}.")
-    table = Table(title="Accuracy on the test split, worst slice first", title_justify="left")
-    table.add_column("slice")
-    for column in ("examples", "accuracy", "95 % interval"):
-        table.add_column(column, justify="right")
-    enough = config.evaluation.min_slice_examples
-    overall, *others = summary.slices
-    judged = [s for s in others if s.count >= enough]
-    for s in (overall, *judged[: SHOWN_SLICES - 1]):
-        interval = f"{s.low:.3f} to {s.high:.3f}"
-        table.add_row(s.name, str(s.count), f"{s.accuracy:.3f}", interval)
-    console.print(table)
-    hidden, few = len(judged[SHOWN_SLICES - 1 :]), len(others) - len(judged)
-    if hidden or few:
-        _line(
-            console,
-            f"The report has {hidden} more slices, all of them better, and {few} of fewer than "
-            f"{enough} examples, which are not judged.",
-        )
-    against = f", compared with {summary.baseline}" if summary.baseline else ", no earlier model"
-    _line(console, f"AUC {summary.auc:.3f}{against}.")
+    console.print(check_table(summary.checks))
+    against = f"Compared with {summary.baseline}" if summary.baseline else "No earlier model"
     state = summary.state
-    _line(console, state.sentence, style=f"bold {STYLES[state.colour]}")
-    for failure in summary.failures[:SHOWN_REASONS]:
-        _line(console, f"  {failure}")
-    if len(summary.failures) > SHOWN_REASONS:
-        _line(console, f"  and {len(summary.failures) - SHOWN_REASONS} more, in the report")
-    for warning in summary.warnings:
-        _line(console, f"Warning: {warning}", style="yellow")
+    _line(console, f"{against}. {state.sentence}", style=f"bold {STYLES[state.colour]}")
+    for line in reasons(summary.checks):
+        _line(console, f"  {line}")
     _line(console, f"Report:     {_short(summary.report)}", style="bold")
     _line(console, f"Evaluation: {_short(summary.evaluation)}")
     if summary.release:

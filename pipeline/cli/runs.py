@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.checked import check_table
 from pipeline.cli.report import Preset, RunId, Workdir, quietly, workdir_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def list_(workdir: Workdir = None, preset: Preset = "demo") -> None:
 
 @app.command()
 def show(run: RunId = "", workdir: Workdir = None, preset: Preset = "demo") -> None:
-    """One run: its nodes, where their results are, its figures and settings."""
+    """One run: its nodes, where their results are, its checks, figures and settings."""
     place = workdir_of(workdir, preset)
     with quietly(place) as say:
         from pipeline.history.compare import all_runs, find_started, flat
@@ -90,6 +91,7 @@ def show(run: RunId = "", workdir: Workdir = None, preset: Preset = "demo") -> N
         if not found:
             say("It wrote no report, or the report is gone.")
             return
+        say(check_table(found[0].checks))
         figures = _table("metric", "value", "low", "high", "n")
         for name, metric in found[0].metrics["overall"]["metrics"].items():
             figures.add_row(

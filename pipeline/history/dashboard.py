@@ -20,7 +20,7 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 
 from components.evaluation_report.artifacts import MODEL_CARD_HTML
-from components.evaluation_report.pages import page
+from components.evaluation_report.pages import form, page, with_form
 from data.errors import ConfigError, GenqError
 from pipeline.history.hosts import known, names
 from pipeline.history.reports import write_report
@@ -112,12 +112,15 @@ class Dashboard:
         return self._written(run, runs, other)
 
     def _written(self, run: Run, runs: list[Run], other: Run | None = None) -> Response:
-        return _html(self._write(run, runs, other).read_text())
+        """The report as it is on disk, with a form where that has a command."""
+        action = f"/runs/{quote(run.id, safe='')}/decide"
+        written = self._write(run, runs, other).read_text()
+        return _html(with_form(written, form("decide.html.j2", action=action, token=self._token)))
 
     def _write(self, run: Run, runs: list[Run], other: Run | None = None) -> Path:
         """Renders into WORKDIR/reports, as `genq report` does; returns the report."""
         name = run.id.replace(":", "") + ("-compared" if other else "")
-        return write_report(run, runs, self._workdir / "reports" / name, other)
+        return write_report(run, runs, self._workdir / "reports" / name, other, self._workdir)
 
     def _view(self, request: Request, run_id: str, name: str) -> Response:
         """One of the pages beside the report."""

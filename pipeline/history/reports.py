@@ -6,6 +6,7 @@ In: a Run and all runs. Out: the files of components/evaluation_report in a fold
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,9 @@ INPUTS: Final = {
 """Input of the report -> the node and output that it comes from."""
 
 
-def write_report(run: Run, runs: list[Run], folder: Path, other: Run | None = None) -> Path:
+def write_report(
+    run: Run, runs: list[Run], folder: Path, other: Run | None = None, workdir: Path | None = None
+) -> Path:
     """Writes the report of a run; returns the page.
 
     Args:
@@ -40,6 +43,7 @@ def write_report(run: Run, runs: list[Run], folder: Path, other: Run | None = No
       runs: all, oldest first, for the history.
       folder: gets the files.
       other: a run to compare with.
+      workdir: where a decision is typed for; the configuration's without.
 
     Raises:
       DataError: if the run's predictions were removed.
@@ -68,12 +72,28 @@ def write_report(run: Run, runs: list[Run], folder: Path, other: Run | None = No
             for (node, key), artifact in run.outputs.items()
         ),
         reproduce=_reproduce(run),
-        other=other.metrics if other else None,
+        other=Path(other.outputs[INPUTS["predictions"]].uri) if other else None,
         other_name=other.id if other else "",
+        release=run.release or "",
+        replaces=_replaces(run, runs),
+        decide=_decide(run, workdir),
     )
     config = TypeAdapter(EvaluationConfig).validate_json(run.properties["config"])
     render.write(gather(sources, config), folder)
     return folder / REPORT
+
+
+def _replaces(run: Run, runs: list[Run]) -> str:
+    """Returns the release that is in use now, unless it is this run's; "" where there is none."""
+    live = [each for each in runs if each.live and each.release != run.release]
+    return f"release {live[-1].release} of run {live[-1].id}, in use now" if live else ""
+
+
+def _decide(run: Run, workdir: Path | None) -> tuple[str, str]:
+    """Returns what to type to approve or reject; the comment is the reader's."""
+    place = workdir or Path(json.loads(run.properties["run_config"]).get("workdir", "."))
+    words = (run.id, "--workdir", str(place), "--comment", "why")
+    return (shlex.join(("genq", "approve", *words)), shlex.join(("genq", "reject", *words)))
 
 
 def _reproduce(run: Run) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.approval import APPROVE, REJECT, ReviewDecision
+from components.evaluation.checks import Check, count, read_checks
 from components.evaluation.state import State, state
 from components.evaluation_report.artifacts import METRICS, REPORT
 from data.errors import ConfigError, DataError, ReleaseError
@@ -62,6 +63,11 @@ class Run:
         """What the judgement of its model came to."""
         return state(self.blessed, self.metrics["fairness"]["outcome"])
 
+    @property
+    def checks(self) -> list[Check]:
+        """What was required of its model and what came out, the worst first."""
+        return read_checks(self.metrics)
+
     def summary(self) -> dict[str, Any]:
         """Returns a row of the history, as the report's templates show it."""
         decision = self.decision
@@ -69,6 +75,7 @@ class Run:
             "run": self.id,
             "metrics": self.metrics["overall"]["metrics"],
             "n": self.metrics["overall"]["n"],
+            "checks": count(self.checks),
             "blessed": self.blessed,
             "state": self.state,
             "release": self.release,

@@ -1,21 +1,18 @@
 """What a run came to, read from its metadata and artifacts.
 
-In: a run's id. Out: a Summary: accuracy per slice with its interval, the verdict and why, and where
-evaluation and release are.
+In: a run's id. Out: a Summary: every check, the verdict, and where evaluation and release are.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.components.evaluator import constants as evaluator_constants
 
+from components.evaluation.checks import Check, read_checks
 from components.evaluation.state import State, state
-from components.evaluation.tfma_results import validation_failures
 from components.evaluation_report.artifacts import METRICS, REPORT
 from components.example_gen.artifacts import DEAD_LETTER, MANIFEST_JSON, PARTIAL
 from components.fairness_gate import VERDICT
@@ -25,52 +22,27 @@ PIPELINE_RUN = "pipeline_run"
 
 
 @dataclass(frozen=True)
-class SliceResult:
-    """Accuracy on one slice.
-
-    Attributes:
-      name: e.g. "Young=1, Male=0"; "overall" for all examples.
-      low, high: interval of the accuracy, people as the unit where they are known.
-    """
-
-    name: str
-    count: int
-    correct: int
-    low: float
-    high: float
-
-    @property
-    def accuracy(self) -> float:
-        """Share of correct labels."""
-        return self.correct / self.count
-
-
-@dataclass(frozen=True)
 class Summary:
     """What a run came to.
 
     Attributes:
       data: one line on the data set and the sample drawn from it.
       state: what the judgement of the model came to.
-      failures: one line for each reason; empty when blessed without warnings.
+      checks: what was required and what came out, the worst first.
       baseline: version-like name of the model it was compared with, or None.
       evaluation: folder of TFMA's results.
       report: the page for a reviewer.
       release: folder of the published release, or None.
-      warnings: what is wrong with the experiment, or the band, and does not block; one line each.
       left_out: variants that are not in it because they failed: name -> why.
     """
 
     data: str
-    slices: tuple[SliceResult, ...]
-    auc: float
+    checks: tuple[Check, ...]
     state: State
-    failures: tuple[str, ...]
     baseline: str | None
     evaluation: Path
     report: Path
     release: Path | None
-    warnings: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -85,25 +57,17 @@ def summarize(connection: mlmd.ConnectionConfig, run_id: str) -> Summary:
     blessed = _custom(blessing, evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY) == 1
     baseline_id = _custom(blessing, evaluator_constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY)
     report = Path(outputs["evaluation-report", "report"].uri)
-    slices, auc = read_slices(json.loads((report / METRICS).read_text()))
+    metrics = json.loads((report / METRICS).read_text())
     pushed = outputs.get(("release-pusher", "pushed_release"))
     release = _custom(pushed, "release_dir") if pushed is not None else None
-    # Said in lines of their own: among the gaps' many warnings they would go unseen.
-    warnings = tuple(f"{f['name']}: {f['text']}" for f in verdict["findings"] if not f["blocks"])
     return Summary(
         data=describe_data(Path(outputs["example-gen", "manifest"].uri)),
-        slices=slices,
-        auc=auc,
+        checks=tuple(read_checks(metrics)),
         state=state(blessed, verdict["outcome"]),
-        failures=(
-            *validation_failures(evaluation),
-            *(reason for reason in verdict["reasons"] if reason not in warnings),
-        ),
         baseline=f"model {baseline_id}" if baseline_id else None,
         evaluation=evaluation,
         report=report / REPORT,
         release=Path(str(release)) if release else None,
-        warnings=warnings,
         left_out=read_left_out(outputs.get(("model-exporter", "exported_model"))),
     )
 
@@ -154,20 +118,3 @@ def _custom(artifact: mlmd.Artifact, key: str) -> int | str | None:
     value = artifact.custom_properties[key]
     kind = value.WhichOneof("value")
     return getattr(value, kind) if kind else None
-
-
-def read_slices(metrics: Mapping[str, Any]) -> tuple[tuple[SliceResult, ...], float]:
-    """Returns overall accuracy and then the slices', worst first; and overall AUC.
-
-    Args:
-      metrics: the content of the report's metrics.json.
-    """
-    found = []
-    for each in (metrics["overall"], *metrics["slices"]):
-        accuracy = each["metrics"]["accuracy"]
-        correct = round(accuracy["value"] * each["n"])
-        found.append(
-            SliceResult(each["name"], each["n"], correct, accuracy["low"], accuracy["high"])
-        )
-    auc = metrics["overall"]["metrics"].get("auc", {"value": float("nan")})
-    return (found[0], *sorted(found[1:], key=lambda s: s.accuracy)), float(auc["value"])

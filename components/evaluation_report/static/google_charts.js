@@ -150,7 +150,7 @@
         th.setAttribute("aria-sort", sorted ? (this.up ? "ascending" : "descending") : "none");
         th.classList.toggle(this.up ? "sort-ascending" : "sort-descending", sorted);
         const button = element("button", "", col.label);
-        button.style.cssText = "all: unset; cursor: pointer;";
+        button.style.cssText = "all: unset; cursor: pointer; color: #5f5f5f;";
         button.addEventListener("focus", () => (button.style.outline = "2px solid"));
         button.addEventListener("blur", () => (button.style.outline = ""));
         button.addEventListener("click", () => this.sort(at));

@@ -15,7 +15,8 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.evaluation.config import EvaluationConfig, Kind
-from components.evaluation_report.content import Sources, gather, metrics_json
+from components.evaluation_report.content import Sources, gather
+from components.evaluation_report.for_programs import metrics_json
 from components.evaluation_report.render import write
 from components.example_gen.encoding import encode_example, features
 from components.predictions import table
