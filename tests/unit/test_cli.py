@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from components.evaluation.checks import Check
 from components.evaluation.state import BLESSED
 from data.errors import ConfigError
 from pipeline.beam_config import BeamConfig
 from pipeline.cli.run import check_programs, show
 from pipeline.config import load
-from pipeline.history.summary import SliceResult, Summary
+from pipeline.history.summary import Summary
 
 HEAVY = (
     *("numpy", "pandas", "tensorflow", "apache_beam", "tfx", "keras", "onnxruntime"),
@@ -128,25 +129,21 @@ def test_a_busy_address_is_told_before_a_model_is_loaded() -> None:
     assert f"127.0.0.1:{port} cannot be listened on" in said and "--port" in said
 
 
-def test_the_closing_table_leaves_out_what_chance_decides() -> None:
-    """Slices of too few images are counted, not ranked."""
-    config = load("demo", None, ["evaluation.min_slice_examples=50"])
-    slices = [
-        SliceResult("overall", 500, 450, 0.87, 0.92),
-        SliceResult("Eyeglasses=1, Male=0", 5, 1, 0.04, 0.62),
-        SliceResult("Male=1, Young=0", 100, 80, 0.71, 0.87),
-        SliceResult("brightness_band=low", 160, 150, 0.89, 0.97),
-    ]
-    here = Path("runs/demo").absolute()
-    left_out, warnings = {"int8": "too few labels"}, ("band: too wide.",)
-    summary = Summary(
-        *("data", tuple(slices), 0.9, BLESSED, (), None, here, here, None), warnings, left_out
+def test_the_closing_table_is_the_reports() -> None:
+    """Every check, worst first, with what was required and measured; and why something warns."""
+    config = load("demo", None)
+    checks = (
+        Check("No test image in train", "at most 0.1%", "9 of 80", "failed", "They leak.", "data"),
+        Check("Accuracy, all images", "0.90 or more", "0.95 (0.9 to 1.0)", "passed", "", "overall"),
     )
+    here = Path("runs/demo").absolute()
+    left_out = {"int8": "too few labels"}
+    summary = Summary("data", checks, BLESSED, None, here, here, None, left_out)
     console = Console(width=200, record=True, file=io.StringIO())
     show(summary, config, console)
     said = console.export_text()
-    assert "Eyeglasses=1" not in said and "1 of fewer than 50 examples" in said
-    assert said.index("overall") < said.index("Male=1, Young=0") < said.index("brightness_band=low")
+    assert "1 of 2 checks failed." in said
+    assert said.index("9 of 80") < said.index("0.95 (0.9 to 1.0)")
+    assert "No test image in train: They leak." in said
     assert "Report:     runs/demo" in said
     assert "Not in the release: int8. too few labels" in said
-    assert "Warning: band: too wide." in said

@@ -114,6 +114,7 @@ def test_the_runs_report_has_history_decision_and_comparison(workplace: Workplac
     assert done.returncode == 0, done.stderr
     text = Path(done.stdout.strip().splitlines()[-1]).read_text()
     assert "Approved by Ada" in text and "looked closely" in text
+    assert f"genq approve {runs[1].id}" in text and "Both scored" in text
     assert text.count(runs[0].id) >= 2 and "Run history" in text
     assert "release-pusher" in text and "data:image/jpeg;base64," in text
 
@@ -194,6 +195,12 @@ def test_the_dashboard_shows_runs_and_stores_decisions(workplace: Workplace) -> 
         "/compare", base_url=base, query_string={"run": runs[1].id, "other": runs[0].id}
     )
     assert compared.status_code == 200
+    # The page on disk has a command where the served one has a form, and may not send anything.
+    for served in (compared.text, client.get(f"/runs/{runs[1].id}/", base_url=base).text):
+        assert '/decide" method' in served.replace("&#34;", '"') and "genq approve" not in served
+        assert "form-action 'self'" in served.replace("&#39;", "'")
+    counted = {c["status"] for c in runs[1].metrics["checks"]}
+    assert all(f" {status}</span>" in shown.text for status in counted)
     assert "tfma.html" not in compared.text
     assert client.get("/runs/1999/", base_url=base).status_code == 404
     assert client.get("/", base_url="http://evil.example/").status_code == 400
@@ -244,6 +251,10 @@ def test_any_labelled_set_can_be_scored_with_a_release(
     assert f"{value:.3f}  ({low:.3f} to {high:.3f})  n {len(scored)}" in said
     for name in ("Balanced accuracy", "Abstention", "Error among the answers given"):
         assert name in said
+    assert "checks failed" in said
+    told = done.page.read_text()
+    assert "labels.csv: as whoever wrote that file saw it" in told
+    assert "taught with drawn faces only" in told
     (photos / scored[contract.IMAGE_ID][3]).write_bytes(b"<html>")
     with pytest.raises(ImageError, match=scored[contract.IMAGE_ID][3]):
         evaluate_release(workplace.release, photos, tmp_path / "labels.csv", tmp_path / "out2")
