@@ -226,7 +226,8 @@ def _family(
 
 def _badness(m: Mapping[str, Any]) -> float:
     """How far a gap is from none, or how deep a drop is."""
-    return abs(m["value"]) if "rate" in m else -m["value"]
+    value = float(m["value"])
+    return abs(value) if "rate" in m else -value
 
 
 def _floors(verdict: Mapping[str, Any] | None, config: EvaluationConfig) -> Check:

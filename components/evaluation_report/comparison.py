@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from components.evaluation import clusters
 from components.evaluation.clusters import people_of
@@ -104,7 +105,12 @@ def compare(both: pd.DataFrame, config: EvaluationConfig) -> tuple[Pair, ...]:
             there=float(was[each.rows].mean()),
             accuracy=changes[each.name, "accuracy"],
             auc=changes.get((each.name, "auc")),
-            abstention=Measured(*(float(b[i]) for b in abstained), int(each.rows.sum())),
+            abstention=Measured(
+                float(abstained.value[i]),
+                float(abstained.low[i]),
+                float(abstained.high[i]),
+                int(each.rows.sum()),
+            ),
             better=int(np.sum(right & ~was & each.rows)),
             worse=int(np.sum(~right & was & each.rows)),
             few=bool(each.key) and int(each.rows.sum()) < config.min_slice_examples,
@@ -126,7 +132,9 @@ def with_other(
     return Comparison(name, len(both), len(rows), len(other), compare(both, config))
 
 
-def flips(rows: pd.DataFrame, old: Sequence[float]) -> tuple[pd.Series[bool], pd.Series[bool]]:
+def flips(
+    rows: pd.DataFrame, old: Sequence[float] | NDArray[np.float64]
+) -> tuple[pd.Series[bool], pd.Series[bool]]:
     """Returns which rows only this run has right, and which only the other; `old` may hold NaN."""
     label = rows[contract.LABEL] == 1
     known = pd.Series(np.asarray(old, np.float64), rows.index)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
 from components.evaluation_report.comparison import flips
@@ -74,7 +75,7 @@ class Card:
 
 
 def choose(
-    rows: pd.DataFrame, count: int, before: Sequence[float] | None = None
+    rows: pd.DataFrame, count: int, before: Sequence[float] | NDArray[np.float64] | None = None
 ) -> dict[str, tuple[str, ...]]:
     """Returns image id -> kinds, of at most `count` images of each kind.
 
@@ -102,7 +103,7 @@ def choose(
     found: dict[str, tuple[str, ...]] = {}
     for kind in KINDS:
         for row in chosen.get(kind, ())[:count]:
-            name = rows.at[row, contract.IMAGE_ID]
+            name = str(rows.at[row, contract.IMAGE_ID])
             found[name] = (*found.get(name, ()), kind)
     return found
 

@@ -25,12 +25,13 @@ class Provenance:
     """Of the examples.
 
     Attributes:
+      source: which data set.
       drawn: whether they are drawn; None where nothing says so.
       pictures, labels, licence: what they are, who gave the labels, under which terms.
       model: a sentence where the model itself was taught with drawn faces only; or "".
     """
 
-    data_set: str
+    source: str
     drawn: bool | None
     pictures: str
     labels: str

@@ -137,7 +137,8 @@ def _fingerprints(content: Content) -> pd.DataFrame:
     """Returns those of all splits, or, where they are not kept, of the split alone."""
     if (content.sources.predictions / table.FINGERPRINTS).is_file():
         return table.load_fingerprints(content.sources.predictions)
-    return content.rows[table.FINGERPRINT_SCHEMA.names]
+    fingerprints: pd.DataFrame = content.rows[table.FINGERPRINT_SCHEMA.names]
+    return fingerprints
 
 
 def model_card(content: Content, name: str) -> str:

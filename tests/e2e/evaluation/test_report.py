@@ -480,13 +480,18 @@ def clustered(
     n, rate = len(inside), inside["e"].mean()
     people = inside.groupby("who")["e"].agg(["sum", "count"])
     left = [(inside["e"].sum() - s) / (n - c) - rate for s, c in people.to_numpy()]
-    square = np.square(left)
-    groups = len(people)
-    variance = (groups - 1) / groups * square.sum()
-    effective = n / max(variance / (rate * (1 - rate) / n), 1)
-    kurtosis = groups * (square**2).sum() / square.sum() ** 2
-    kish = n**2 / (people["count"] ** 2).sum()
-    degrees = max(min(2 * groups / (kurtosis - 1), kish - 1), 3)
+    square, sizes = np.square(left), people["count"].to_numpy(float)
+    groups, m2 = len(people), rate * (1 - rate)
+    design = max((groups - 1) / groups * square.sum() / (m2 / n), 1)
+    effective = n / design
+    # What the squares would spread if images were independent is no error of the design effect.
+    m4 = np.mean((inside["e"] - rate) ** 4)
+    chance = (sizes * m4 + 3 * sizes * (sizes - 1) * m2**2 - (sizes * m2) ** 2).sum() / (
+        n * m2
+    ) ** 2
+    relative = (square**2).sum() / square.sum() ** 2 - 1 / groups - chance / design**2
+    kish = n**2 / (sizes**2).sum()
+    degrees = max(min(2 / relative if relative > 0 else np.inf, kish - 1), 3)
     alpha = 2 * stats.norm.sf(stats.t.ppf(0.975, degrees))
     low, high = proportion_confint(rate * effective, effective, alpha, method="wilson")
     return rate, low, high
