@@ -54,6 +54,7 @@ def explorer(rows: pd.DataFrame, confidence: float, least: int) -> dict[str, Any
         "unit": whose.unit,
         "t": [round(float(each), 5) for each in t],
         "codes": _packed(whose.codes.astype("<u4")),
+        "weights": None if whose.weight is None else _packed(whose.weight.astype("<f4")),
         "flags": _packed((label + 2 * called + 4 * uncertain).astype(np.uint8)),
         "features": _features(rows),
     }

@@ -46,7 +46,8 @@ def find_risks(
         low, high = sorted((abs(g["low"]), abs(g["high"])))
         if g["low"] <= 0 <= g["high"]:
             low = 0.0
-        a, b = (g[f"count_{x}"] / max(1, g[f"n_{x}"]) for x in "ab")
+        # Where images are reweighted, a rate is no count by n; earlier verdicts have no rates.
+        a, b = (g.get(f"rate_{x}", g[f"count_{x}"] / max(1, g[f"n_{x}"])) for x in "ab")
         found.append(
             Risk(
                 "Largest gap between groups",

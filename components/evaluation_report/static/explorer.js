@@ -8,6 +8,8 @@
   const { n, people, least } = data;
   const codes = new Uint32Array(bytes(data.codes).buffer);
   const flags = bytes(data.flags);
+  // How many images each stands for, where rare groups were drawn in full.
+  const weights = data.weights && new Float32Array(bytes(data.weights).buffer);
   const every = new Uint8Array(n).fill(1);
   const map = (f) => Uint8Array.from(flags, f);
   const [positive, called, silent] = [map((f) => f & 1), map((f) => (f >> 1) & 1), map((f) => (f >> 2) & 1)];
@@ -40,8 +42,9 @@
 
   const FEWEST = 3;
   // Of independent images; see _spread_of_squares there.
-  function spread(value, count, square) {
-    const m2 = value * (1 - value), m4 = m2 * ((1 - value) ** 3 + value ** 3);
+  function spread(value, share, count, square) {
+    const moment = (k) => share * (1 - value) ** k + (1 - share) * value ** k;
+    const m2 = moment(2), m4 = moment(4);
     return (count * m4 + (2 * square - 3 * count) * m2 * m2) / (count * m2) ** 2;
   }
 
@@ -54,21 +57,26 @@
 
   function estimate(event, domain) {
     const trials = new Float64Array(people), residuals = new Float64Array(people);
-    let count = 0, hits = 0;
+    let count = 0, hits = 0, all = 0, happened = 0;
     for (let i = 0; i < n; i++) {
       if (!domain[i]) continue;
-      count++; hits += event[i];
-      trials[codes[i]]++; residuals[codes[i]] += event[i];
+      count++; hits += event[i]; all += weights ? weights[i] : 1;
     }
     if (!count) return { count, there: 0 };
-    const value = hits / count, independent = value - value * value;
+    for (let i = 0; i < n; i++) {
+      if (!domain[i]) continue;
+      const weight = weights ? (weights[i] * count) / all : 1;
+      happened += weight * event[i];
+      trials[codes[i]] += weight; residuals[codes[i]] += weight * event[i];
+    }
+    const value = happened / count, independent = value - value * value;
     let there = 0, square = 0;
     for (let p = 0; p < people; p++) {
       there += trials[p] > 0; square += trials[p] * trials[p];
       residuals[p] -= value * trials[p];
     }
     const made = { value, count, there, residuals, effective: count, degrees: Infinity };
-    if (count === there) return made;
+    if (count === there && !weights) return made;
     const kish = (count * count) / square;
     if (there === 1 || independent <= 1e-12)
       return { ...made, effective: kish, degrees: Math.max(kish - 1, FEWEST) };
@@ -80,7 +88,7 @@
     });
     const variance = (((there - 1) / there) * total) / count;
     const design = Math.max(variance / independent, 1);
-    const chance = spread(value, count, square) / design ** 2;
+    const chance = spread(value, hits / count, count, square) / design ** 2;
     return { ...made, effective: count / design, degrees: freedom(squares, there, kish, chance) };
   }
 

@@ -113,6 +113,9 @@ def write_predictions(folder: Path, n: int = 1500, per_person: int = 1) -> pd.Da
     natural[contract.IMAGE_ID] = [f"{i:06d}.jpg" for i in range(len(natural))]
     natural[contract.IDENTITY] = np.arange(len(natural)) // per_person
     natural[table.SPLIT] = contract.TEST_NATURAL
+    if per_person > 1:
+        # Rare groups drawn in full: the others stand for three each.
+        natural[contract.INCLUSION_WEIGHT] = np.where(natural["Bald"] == 1, 1.0, 3.0)
     folder.mkdir(parents=True)
     stored = pd.concat([rows, natural], ignore_index=True).reindex(columns=table.SCHEMA.names)
     pq.write_table(pa.Table.from_pandas(stored, schema=table.SCHEMA), folder / table.PREDICTIONS)
