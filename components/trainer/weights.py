@@ -38,12 +38,14 @@ REMEDY = (
 )
 
 
-TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
+TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
+# A scale after normalisation (gamma, which Keras' has not) can be folded into kernel and mean, a scale
+# of the input into the first kernel: the pooling is what no choice of weights makes equal.
 TORCH = (
-    "torchvision's inception_v3 is another network than Keras' InceptionV3: it scales after every "
-    "normalisation (Keras' has no gamma, and there is no convolution bias to take it up), its "
-    "average pooling counts the border as zeros, and it expects images scaled by ImageNet's mean "
-    "and deviation. Its weights cannot be converted exactly."
+    "torchvision's inception_v3 is another network than Keras' InceptionV3: in nine blocks its "
+    "average pooling counts the zeros around the border, and Keras' leaves them out, so with the "
+    "same weights everything near an edge comes out differently. Its weights cannot be converted "
+    "exactly."
 )
 
 
@@ -60,14 +62,16 @@ def read_weights(path: Path) -> Saved:
     try:
         if path.is_dir():
             return by_kind(saved_model_arrays(path))
-        if path.suffix in TORCH_SUFFIXES:
-            raise WeightsError(f"{path} looks like weights of PyTorch. {TORCH}", REMEDY)
         if not path.is_file():
             raise WeightsError(
                 f"trainer.weights names {path}, which is not a file.",
                 "Give an existing .h5, .weights.h5 or .keras file, the folder of a SavedModel or "
                 'of a release, "imagenet", or "none".',
             )
+        if _is_torch(path):
+            raise WeightsError(f"{path} looks like weights of PyTorch. {TORCH}", REMEDY)
+        if path.suffix.lower() not in (".keras", ".zip") and not h5py.is_hdf5(path):
+            raise WeightsError(f"{path} {FIT}: it is no HDF5 file, or cut off.", REMEDY)
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
                 content = io.BytesIO(archive.read("model.weights.h5"))
@@ -78,6 +82,16 @@ def read_weights(path: Path) -> Saved:
             return by_kind(keras3_arrays(file) if keras3 else keras2_arrays(file))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, tf.errors.OpError) as error:
         raise WeightsError(f"{path} {FIT}: {error}", REMEDY) from error
+
+
+def _is_torch(path: Path) -> bool:
+    """Returns whether a file is PyTorch's: by its name, or a zip that holds a pickle."""
+    if path.suffix.lower() in TORCH_SUFFIXES:
+        return True
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/data.pkl") for name in archive.namelist())
 
 
 def by_kind(arrays: Iterator[tuple[str, str, NDArray[Any]]]) -> Saved:

@@ -1,6 +1,7 @@
 """Backbone weights from every kind of file, and what is said of one that does not fit."""
 
 import shutil
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -153,10 +154,40 @@ def test_another_head_is_left_out_and_named(
     np.testing.assert_array_equal(kernels[0].numpy(), wanted[0].numpy())
 
 
-@pytest.mark.parametrize("name", ["inception_v3_google.pth", "model.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["inception_v3_google.pth", "model.safetensors", "weights.PT", "renamed.h5"]
+)
 def test_weights_of_pytorch_are_refused_with_the_reason(name: str, tmp_path: Path) -> None:
-    """The networks differ: what would be wrong is said."""
-    (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(WeightsError, match="scales after every normalisation") as caught:
-        read_weights(tmp_path / name)
+    """The networks differ: what would be wrong is said; another name does not hide them."""
+    path = tmp_path / name
+    with pytest.raises(WeightsError, match="is not a file"):
+        read_weights(path)
+    with zipfile.ZipFile(path, "w") as archive:  # as torch.save writes
+        archive.writestr("archive/data.pkl", b"x")
+    with pytest.raises(WeightsError, match="in nine blocks its average pooling") as caught:
+        read_weights(path)
     assert "cannot be converted exactly" in caught.value.problem and caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["inception_v3.ckpt", "model.onnx", "page.h5"])
+def test_a_file_that_is_none_of_these_is_no_hdf5_file(name: str, tmp_path: Path) -> None:
+    """TF-Slim's checkpoint is not PyTorch's; an HTML page is neither."""
+    (tmp_path / name).write_bytes(b"<!DOCTYPE html>")
+    with pytest.raises(WeightsError, match="it is no HDF5 file") as caught:
+        read_weights(tmp_path / name)
+    assert "PyTorch" not in caught.value.problem
+
+
+def test_only_the_pooling_is_in_the_way_of_pytorchs_weights() -> None:
+    """A scale after normalisation folds into kernel and mean; at an edge the averages differ."""
+    rng = np.random.default_rng(0)
+    x, kernel, gamma, mean = (
+        rng.normal(size=(4, 6)),
+        rng.normal(size=(6, 3)),
+        *rng.normal(size=(2, 3)),
+    )
+    np.testing.assert_allclose(gamma * (x @ kernel - mean), x @ (kernel * gamma) - gamma * mean)
+    ones = tf.ones((1, 5, 5, 1))
+    keras_average = keras.layers.AveragePooling2D(3, 1, "same")(ones)[0, :, :, 0].numpy()
+    torch_average = tf.nn.avg_pool2d(tf.pad(ones, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 1, "VALID")
+    assert keras_average[0, 0] == 1 and torch_average[0, 0, 0, 0].numpy() == pytest.approx(4 / 9)
