@@ -39,7 +39,7 @@ REMEDY = (
 
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
-# A scale after normalisation (gamma, which Keras' has not) can be folded into kernel and mean, a scale
+# A scale after normalisation (gamma, which Keras' has not) can be folded into kernel and mean, one
 # of the input into the first kernel: the pooling is what no choice of weights makes equal.
 TORCH = (
     "torchvision's inception_v3 is another network than Keras' InceptionV3: in nine blocks its "
