@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pages import upload
 from PIL import Image, ImageEnhance
 from playwright.sync_api import Page, expect
@@ -21,6 +22,8 @@ from data.synthetic.config import SyntheticConfig
 from data.synthetic.drawing import draw_face
 from data.synthetic.looks import look_of
 from data.synthetic.people import photos as photos_of_drawn_people
+from serving.api.once import Predictor
+from serving.api.releases import Engine
 
 
 def drawn(count: int) -> list[Image.Image]:
@@ -43,7 +46,7 @@ def beside(*pictures: Image.Image) -> Image.Image:
 
 
 def photos() -> Iterator[tuple[str, bytes]]:
-    """Sixty: sizes, turns, light, formats, groups, edges, drawn faces, and none at all."""
+    """Seventy: sizes, turns, light, formats, damage, groups, edges, drawn faces, none at all."""
     portraits = {
         "astronaut": astronaut().crop((60, 0, 400, 340)),
         "hopper": hopper().resize((380, 446)),
@@ -74,6 +77,18 @@ def photos() -> Iterator[tuple[str, bytes]]:
             Image.linear_gradient("L").resize(portrait.size).point(lambda v: 80 + v // 2)
         )
         yield f"{name}-alpha.png", encoded(alpha, "PNG")
+        yield f"{name}-no-end.jpg", encoded(portrait, quality=92)[:-2]
+        progressive = encoded(portrait, quality=92, progressive=True)
+        yield f"{name}-progressive-cut-off.jpg", progressive[: len(progressive) * 9 // 10]
+        png = encoded(portrait, "PNG")
+        yield f"{name}-cut-off.png", png[: len(png) * 19 // 20]
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        lying = portrait.transpose(Image.Transpose.ROTATE_90)
+        yield f"{name}-lying.webp", encoded(lying, "WEBP", quality=85, exif=exif)
+        yield f"{name}-cmyk.jpg", encoded(portrait.convert("CMYK"), quality=92)
+        deep = np.asarray(portrait.convert("L")).astype(np.uint16) * 257
+        yield f"{name}-16-bit.png", encoded(Image.fromarray(deep), "PNG")
         half = portrait.crop((0, 0, portrait.width // 2 + 30, portrait.height))
         yield f"{name}-edge.png", encoded(half, "PNG")
     a, h = portraits.values()
@@ -87,10 +102,6 @@ def photos() -> Iterator[tuple[str, bytes]]:
         yield f"{name}.jpg", encoded(skimage(f"{name}.png").resize((420, 300)), quality=90)
 
 
-def ordered(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    return sorted(answer["faces"], key=lambda face: (face["box"]["x1"], face["box"]["y1"]))
-
-
 def close(mine: dict[str, Any], theirs: dict[str, Any]) -> tuple[float, float]:
     """How far two answers about one face are apart: pixels of the boxes, and p_positive."""
     sides = ("x1", "y1", "x2", "y2")
@@ -99,9 +110,10 @@ def close(mine: dict[str, Any], theirs: dict[str, Any]) -> tuple[float, float]:
 
 
 def test_on_this_device_sends_nothing_and_agrees_with_the_server(page: Page, site: Server) -> None:
-    """Sixty photos, none of which leaves the browser: the server's faces, labels, boxes and p."""
+    """Seventy photos, none of which leaves the browser: the server's faces in its order, labels,
+    boxes and p; and those of `genq predict`, to the last digit."""
     given = list(photos())
-    assert len(given) >= 58
+    assert len(given) >= 70
     page.get_by_label("Analyse on this device").check()
     expect(page.get_by_text("On this device: nothing is sent.")).to_be_visible()
     posts: list[str] = []
@@ -115,15 +127,19 @@ def test_on_this_device_sends_nothing_and_agrees_with_the_server(page: Page, sit
     answers = {a["photo"]: a for a in json.loads(Path(download.value.path()).read_text())}
     largest: dict[str, float] = {"px": 0, "p": 0}
     apart, faces = [], 0
+    predictor = Predictor(Engine(site.model_dir / "gender" / "1000", "auto"))
     with site.client() as client:
         for name, data in given:
             theirs = client.post("/v1/faces", files={"file": data}).json()
-            mine = answers[name]
-            pairs = list(zip(ordered(mine), ordered(theirs), strict=False))
+            mine, typed = answers[name], predictor.photo(data).answers
+            told = [{k: v for k, v in f.items() if k != "crop_jpeg"} for f in theirs["faces"]]
+            assert json.loads(json.dumps(typed["faces"])) == told, name
+            pairs = list(zip(mine["faces"], theirs["faces"], strict=False))
             faces += len(pairs)
             same = len(mine["faces"]) == len(theirs["faces"])
             same &= all(m["label"] == t["label"] for m, t in pairs)
             same &= mine["image"]["rotated_deg"] == theirs["image"]["rotated_deg"]
+            same &= mine["image"]["cut_off"] == theirs["image"]["cut_off"]
             px, p = (
                 max((d[k] for d in (close(m, t) for m, t in pairs)), default=0) for k in (0, 1)
             )
