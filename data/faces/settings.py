@@ -55,7 +55,7 @@ class DetectorConfig:
 
     min_face_px: int = 20
     min_score: float = 0.8
-    answer_score: float = 0.96
+    answer_score: float = 0.95
     max_pixels: int = 2_000_000
     retry_rotated: bool = True
     cell_px: int = 12
