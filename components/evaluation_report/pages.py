@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from components.evaluation import checks
 from components.evaluation.gaps import STATUSES
@@ -107,7 +107,8 @@ def with_form(page: str, form: str) -> str:
     """
     before, start, rest = page.partition(_DECIDE)
     _, end, after = rest.partition(_DECIDED)
-    return before.replace("form-action 'none'", "form-action 'self'") + start + form + end + after
+    quiet, open_ = (escape(f"form-action '{word}'") for word in ("none", "self"))
+    return before.replace(str(quiet), str(open_)) + start + form + end + after
 
 
 def form(template: str, **values: Any) -> str:

@@ -17,6 +17,7 @@
   const NAMES = {
     "paper-slider": "Fewest examples of a slice",
     'input[type="number"]': "Fewest examples of a slice, as a number",
+    ".close-btn": "Close",
   };
   function mend(root) {
     for (const [which, name] of Object.entries(NAMES))

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 from scipy import stats
 from sklearn import metrics as sk
 from statsmodels.stats.proportion import proportion_confint
@@ -28,7 +29,7 @@ from components.evaluation.checks import STATUSES
 from components.evaluation.clusters import people_of
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.state import state
-from components.evaluation_report import render
+from components.evaluation_report import pages, render
 from components.evaluation_report.content import Sources, gather
 from components.evaluation_report.gallery import find_doubts
 from components.fairness_gate import as_json, judge
@@ -666,6 +667,33 @@ def test_what_makes_a_label_doubtful_is_told() -> None:
     assert "the other label" in told["a"][2]
     assert "finds no face" in told["b"][1]
     assert told["c"] == ("It is darker than 98% of the split.",)
+
+
+def test_a_served_report_can_send_a_decision_and_nothing_else(browser, made: Made) -> None:
+    """Where the file has a command, the dashboard puts a form, which the policy lets send."""
+    form = pages.form("decide.html.j2", action="/runs/today/decide", token="secret")
+    written = made.report.read_text()
+    served = pages.with_form(written, form)
+    context = browser.new_context()
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(f"{route.request.method} {route.request.url} {route.request.post_data or ''}")
+        route.fulfill(body=served, content_type="text/html")
+
+    context.route("**/*", answer)
+    page = context.new_page()
+    page.goto("http://genq.test/runs/today/")
+    assert "genq approve" not in page.locator("#verdict").inner_text()
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_label("Comment").fill("hats")
+    page.get_by_role("button", name="Approve").click()
+    page.wait_for_load_state()
+    [sent] = [line for line in asked if line.startswith("POST")]
+    assert "http://genq.test/runs/today/decide" in sent
+    assert "reviewer=Ada&comment=hats&decision=approve" in sent
+    assert "form-action 'none'" in unescape(written).split("<style>")[0]
+    context.close()
 
 
 @pytest.mark.parametrize("name", ["report.html", "model_card.html"])

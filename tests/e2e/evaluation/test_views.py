@@ -5,9 +5,10 @@ Screenshots go to GENQ_SCREENSHOTS if that is set.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from pipeline.eval_config import CANDIDATE, eval_config
 import tfx.components  # isort: skip  # noqa: F401  # mends what TFDV imports
 import tensorflow_data_validation as tfdv  # isort: skip  # after tfx
 
+AXE = Path(__file__).parents[3] / "serving/web/node_modules/axe-core/axe.min.js"
 CONFIG = EvaluationConfig(slices=(("Male",), ("Young",), ("Male", "Young")))
 
 
@@ -152,6 +154,32 @@ def test_runs_are_shown_over_time(opened: Opened) -> None:
     rows = opened.table("#series")
     assert [row[0].strip() for row in rows] == ["20261127", "20261126"]
     assert opened.page.locator("tfma-line-chart svg circle").count() >= 2
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_either_scheme(
+    browser: Browser,
+    written: tuple[Path, pd.DataFrame],
+    lacking: Callable[[str], NoReturn],
+    scheme: str,
+) -> None:
+    """TFMA's elements leave fields unnamed and know no dark scheme; the page mends both."""
+    if not AXE.is_file():
+        lacking("axe-core is not there: `make web` installs it.")
+    context = browser.new_context(
+        viewport={"width": 1400, "height": 1000}, color_scheme=scheme, offline=True
+    )
+    page = context.new_page()
+    page.goto(written[0].as_uri())
+    page.locator("tfma-metrics-table td").first.wait_for()
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    assert [(v["id"], v["nodes"][0]["target"]) for v in found["violations"]] == []
+    colours = page.locator("#columns").evaluate(
+        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    )
+    assert colours[0] != colours[1]
+    context.close()
 
 
 def test_nothing_was_asked_for_and_nothing_went_wrong(opened: Opened) -> None:
