@@ -289,7 +289,7 @@ def test_the_canary_cannot_import_tensorflow(tmp_path: Path) -> None:
 
 
 def test_a_release_is_complete_and_says_what_it_is(sources: Sources, tmp_path: Path) -> None:
-    """SavedModel, ONNX, manifest, parity; hashes hold; metrics come with intervals."""
+    """SavedModel, ONNX, manifest, parity; hashes hold; metrics come along."""
     folder = pusher.push(sources, tmp_path / "gender", pipeline_run="run-1", run_config='{"a": 1}')
     checksums.verify(folder)
     names = checksums.file_names(folder)
@@ -307,8 +307,8 @@ def test_a_release_is_complete_and_says_what_it_is(sources: Sources, tmp_path: P
     assert [v.name for v in info.variants] == ["saved_model", "float32", "float16", "int8"]
     assert info.variant("float32").bytes == (folder / "model.onnx").stat().st_size
     assert info.metrics.overall["accuracy"].value == pytest.approx(0.9)
-    # Wilson's interval of 36 in 40, computed by hand from the formula.
-    assert info.metrics.overall["accuracy"].low == pytest.approx(0.7695, abs=1e-4)
+    # TFMA's results say nothing of people, who are the unit of an interval; the report's do.
+    assert info.metrics.overall["accuracy"].low is None
     assert {s.name for s in info.metrics.slices} == {"Young=0", "Young=1"}
     assert info.sample is not None and info.sample.seed == 7
     assert info.signatures["serving_pixels"].inputs == {"image": "uint8 (batch, height, width, 3)"}
