@@ -1,4 +1,4 @@
-"""Writes the README's table of figures from what the benchmarks printed.
+"""Writes the table of figures in docs/benchmarks.md from what the benchmarks printed.
 
 `--run NAME … [-- ARGUMENTS]` runs benchmarks/NAME.py first, with the arguments, and keeps its last
 line, JSON, in benchmarks/results/NAME.json. Without it only the table is made anew.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs/benchmarks.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- figures -->\n", "<!-- /figures -->\n"
 GROUPS = {
@@ -76,15 +76,15 @@ def table() -> str:
     return "\n".join([*lines, "", f"Hardware: {'; '.join(sorted(hardware))}."]) + "\n"
 
 
-def with_table(readme: str) -> str:
-    """Returns the README with the current table."""
-    head, _, rest = readme.partition(BEGIN)
+def with_table(page: str) -> str:
+    """Returns the page with the current table."""
+    head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
     return head + BEGIN + "\n" + table() + "\n" + END + tail
 
 
 def main() -> None:
-    """Rewrites the README, or says that it is out of date."""
+    """Rewrites the page, or says that it is out of date."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["--run"]:
         names, more = arguments[1:], list[str]()
@@ -93,12 +93,12 @@ def main() -> None:
             names, more = names[:at], names[at + 1 :]
         for name in names or GROUPS:
             run(name, more)
-    current = README.read_text()
+    current = PAGE.read_text()
     wanted = with_table(current)
     if arguments != ["--check"]:
-        README.write_text(wanted)
+        PAGE.write_text(wanted)
     elif current != wanted:
-        sys.exit("README.md's figures are out of date: .venv/bin/python scripts/figures.py")
+        sys.exit("docs/benchmarks.md is out of date: .venv/bin/python scripts/figures.py")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes README.md's file tree: every module with the first line of its docstring.
+"""Writes the list of modules in docs/architecture.md, each with its docstring's first line.
 
 Run: .venv/bin/python scripts/tree.py [--check]
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs/architecture.md"
 BEGIN, END = "<!-- tree -->\n", "<!-- /tree -->\n"
 FOLDERS = {
     "data": "what an example, a face and a release are; imports no TensorFlow",
@@ -49,21 +49,21 @@ def summary(path: Path) -> str:
     return docstring.partition("\n")[0]
 
 
-def with_tree(readme: str) -> str:
-    """Returns the README with the current tree."""
-    head, _, rest = readme.partition(BEGIN)
+def with_tree(page: str) -> str:
+    """Returns the page with the current tree."""
+    head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
     return head + BEGIN + tree() + END + tail
 
 
 def main() -> None:
-    """Rewrites the README, or says that it is out of date."""
-    current = README.read_text()
+    """Rewrites the page, or says that it is out of date."""
+    current = PAGE.read_text()
     wanted = with_tree(current)
     if "--check" not in sys.argv[1:]:
-        README.write_text(wanted)
+        PAGE.write_text(wanted)
     elif current != wanted:
-        sys.exit("README.md's file tree is out of date: .venv/bin/python scripts/tree.py")
+        sys.exit("docs/architecture.md is out of date: .venv/bin/python scripts/tree.py")
 
 
 if __name__ == "__main__":

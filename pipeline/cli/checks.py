@@ -29,7 +29,7 @@ OWN_PINS_GLIBC: Final = (2, 39)
 """What TFX 1.21's own pins need; Python 3.11 gets two older packages (docs/decisions/0001)."""
 GIB: Final = 2**30
 DEMO_MEMORY_GIB: Final = 6
-"""Peak of `make run`, see README; held there by benchmarks and the field log, not by this check."""
+"""Peak of `make run` (docs/benchmarks.md); benchmarks hold it there, this check does not."""
 DEMO_DISK_GIB: Final = 4
 """A run, and what it leaves in caches; the packages are there by then."""
 CALL_TIMEOUT_S: Final = 10
