@@ -1,5 +1,5 @@
 # The commands of this project. Each sets up .venv by itself when it is missing or stale.
-.PHONY: run test coverage check lock clean help setup web docs nightly update
+.PHONY: run test test-all coverage check lock clean help setup web docs nightly update
 .DEFAULT_GOAL := help
 export PYTHON
 
@@ -14,22 +14,22 @@ VIDEO := .venv/.ready-video
 MLFLOW := .venv/.ready-mlflow
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY)  ## run the whole pipeline on a synthetic data set; ARGS='--preset celeba' for others
 	@.venv/bin/genq run $(ARGS)
 
 # A file's tests stay together: they share what is slow to make. A worker takes up to 3 GB.
 WORKERS ?= 2
-test: $(TESTS) $(VIDEO)  ## run all tests but the nightly ones, in two processes; ARGS='tests/unit' for some, WORKERS=0 for one
-	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+PYTEST = .venv/bin/python -m pytest -n $(WORKERS) --dist loadfile
+test: $(TESTS) $(VIDEO)  ## the tests that a change needs, in two processes; ARGS='tests/unit' for some, WORKERS=0 for one
+	@$(PYTEST) $(ARGS)
 
-# Of some tests, figures would mislead: only without ARGS does docs/coverage.md get them.
-coverage: $(TESTS) $(VIDEO)  ## all tests, measured; takes half as long again
-	@mkdir -p build
-	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term \
-		--cov-report=json:build/coverage.json $(ARGS)
-	@$(if $(ARGS),true,.venv/bin/python scripts/coverage.py)
+test-all: $(TESTS) $(VIDEO)  ## the slow tests as well, as CI does
+	@$(PYTEST) -m 'not nightly' $(ARGS)
+
+coverage: $(TESTS) $(VIDEO)  ## as test-all, and which lines ran; takes half as long again
+	@$(PYTEST) -m 'not nightly' --cov --cov-report=term $(ARGS)
 
 check: $(TESTS) $(CHECK)  ## formatting, lint, types, dependency direction, dead code, dependencies
 	@.venv/bin/ruff format --check .
@@ -58,7 +58,7 @@ docs: $(DOCS)  ## build the documentation into build/docs; fails on a broken lin
 	@echo "build/docs/index.html"
 
 nightly: $(TESTS) $(VIDEO) $(MLFLOW)  ## the tests that are too slow for every change, or that ask the registry
-	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile -m nightly $(ARGS)
+	@$(PYTEST) -m nightly $(ARGS)
 
 update: $(TESTS)  ## take the newest versions that fit, for every Python; set up anew; test (then scripts/other-world)
 	@.venv/bin/python scripts/lock.py --upgrade

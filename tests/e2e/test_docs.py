@@ -26,6 +26,8 @@ from PIL import Image
 
 from components.evaluation.state import LET_THROUGH_EXIT_CODE
 
+pytestmark = pytest.mark.slow
+
 GUIDES = ROOT / "docs" / "guides"
 SMALL = (
     "data.synthetic.num_images=2000",

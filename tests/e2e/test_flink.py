@@ -31,6 +31,8 @@ from components.predictions.component import Executor as ScorerExecutor
 from pipeline.beam_config import BeamConfig
 from pipeline.eval_config import eval_config
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train", "val", "test")
 Flags = tuple[str, ...]

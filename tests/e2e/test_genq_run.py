@@ -222,6 +222,7 @@ def test_an_unchanged_rerun_trains_and_publishes_nothing(workplace: Workplace) -
     assert workplace.releases() == before
 
 
+@pytest.mark.slow
 def test_killed_while_training_on_changed_data_it_recovers_and_compares_with_the_last_model(
     workplace: Workplace,
 ) -> None:

@@ -21,6 +21,8 @@ from pipeline.kubeflow.compile import UNCACHED
 from pipeline.kubeflow.lookup import FOUND, NOTHING
 from pipeline.kubeflow.rehearse import Outcome, Rehearsal, TaskFailedError, TaskResult, failure
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SETTINGS = (
     "preset=demo",

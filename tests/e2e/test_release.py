@@ -1,7 +1,6 @@
 """From a SavedModel to a published release: exported, proven equal, complete; or skipped.
 
-Longer than 400 lines because its tests share one export, which takes most of their time; a file's
-tests run in one process, and a second file would export again.
+Its tests share one export, which takes most of their time: a second file would export again.
 """
 
 import dataclasses

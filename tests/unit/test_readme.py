@@ -10,11 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(
-    "script", ["tree", "errors", "licences", "settings", "commands", "figures"]
-)
+@pytest.mark.parametrize("script", ["errors", "licences", "settings", "commands", "figures"])
 def test_a_page_made_from_the_code_is_current(script: str) -> None:
-    """The file tree, errors, licences (none unknown or forbidden), settings, commands, figures."""
+    """Errors, licences (none unknown or forbidden), settings, commands, figures."""
     done = subprocess.run(
         [sys.executable, f"scripts/{script}.py", "--check"],
         cwd=ROOT,

@@ -1,8 +1,6 @@
 """The report: its figures recomputed independently, and the page in a browser without network.
 
 tests/conftest.py says which browser. Screenshots go to GENQ_SCREENSHOTS if that is set.
-
-Longer than 400 lines because all tests look at two reports that take long to make.
 """
 
 import dataclasses

@@ -31,6 +31,8 @@ from pipeline.history.place import mark_missing
 from pipeline.history.reports import write_report
 from pipeline.history.runs import connect, decide, find, list_runs
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 SETTINGS = (
     "trainer.fine_tune_epochs=1",

@@ -22,6 +22,8 @@ from components.trainer.run_fn import Training
 from components.trainer.training_state import TrainingState
 from data import contract
 
+pytestmark = pytest.mark.slow
+
 Pictures = list[np.ndarray]
 HEAD_EPOCHS = 12
 
