@@ -123,7 +123,7 @@ def prepare(scale: Scale, folder: Path) -> None:
 
 
 def load(form: str, folder: Path, threads: int, size_px: int) -> Model:
-    """Returns one form of the model, on so many threads."""
+    """Returns one form of the model, on this many threads."""
     if form.startswith("openvino"):
         import openvino as ov
 

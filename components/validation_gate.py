@@ -38,7 +38,7 @@ VERDICT: Final = "verdict.json"
 STATISTICS_ID: Final = "statistics_id"
 """Custom property of a Validation: whose statistics passed; previous-statistics heeds it."""
 MIN_COMPARED_EXAMPLES: Final = 2000
-"""Drift and skew are judged only from so many examples on both sides. CelebA's identities have
+"""Drift and skew are judged with at least this many examples on both sides. CelebA's people have
 about 20 images each, so 2,000 images are some 100 people, and a rate of 0.5 has a standard error of
 up to 0.05."""
 

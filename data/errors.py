@@ -1,6 +1,6 @@
 """Errors a user can meet.
 
-    GenqError                 something the user can understand and mend; exit code 1
+    GenqError                 something the user can understand and fix; exit code 1
     ├── ConfigError           a key or value of the configuration; exit code 2
     ├── DataError             the data set is not what it should be; exit code 3
     │   ├── AnnotationError   a line or field of an annotation file
@@ -25,7 +25,7 @@ from typing import Any
 
 
 class GenqError(Exception):
-    """Base of all errors that are the user's to mend.
+    """Base of all errors that the user can fix.
 
     Args:
       problem: what failed: the file, line or field; what was found; what was expected.

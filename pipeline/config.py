@@ -39,7 +39,7 @@ class DataConfig:
       faults: how much may be wrong with it.
       accept_anomalies: anomalies that the validation gate lets through, and records: by feature,
         kind or "feature:kind".
-      window: of data that arrive in spans (`span-0001/`, …), so many of the newest are read as one.
+      window: how many of the newest spans (`span-0001/`, …) are read as one data set.
     """
 
     root: str = ""
@@ -279,7 +279,7 @@ def parsed(override: str) -> dict[str, Any]:
     """Returns "a.b=1" as {"a": {"b": 1}}; the value is read as YAML.
 
     Raises:
-      ConfigError: if it is no such thing.
+      ConfigError: if not KEY=VALUE.
     """
     key, equals, value = override.partition("=")
     if not equals:

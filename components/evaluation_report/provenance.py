@@ -85,7 +85,7 @@ def of_own(
         else "As the folder has them: genq's mark of drawn faces is not beside them.",
         f"{label.attribute} of {labels}: as whoever wrote that file saw it",
         "as their owner says",
-        "The model was taught with drawn faces only: what it says of a photo is worth nothing."
+        "The model was trained on drawn faces only. Do not rely on its answers about photos."
         if model_drawn
         else "",
     )

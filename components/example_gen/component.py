@@ -58,7 +58,7 @@ class CelebAExampleGen(component.FileBasedExampleGen):  # type: ignore[misc]  # 
       label: whose attribute becomes the feature `label`.
       shards: files a split; of a window, at least one a span.
       groups: attributes whose joint values are full in `sampling.test_natural_images`.
-      window: so many of the newest spans are read as one data set; see data/celeba/spans.py.
+      window: how many of the newest spans are read as one data set; see data/celeba/spans.py.
 
     Raises:
       ConfigError: if `shards` or `window` is not positive.

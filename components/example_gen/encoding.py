@@ -44,7 +44,7 @@ def features(values: Mapping[str, Value]) -> bytes:
 def _block(names: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Returns all attributes as one block, and where in it their values stand.
 
-    Only so many bytes differ: 0 and 1 take one byte each, the last of their feature.
+    Only this many bytes differ: 0 and 1 take one byte each, the last of their feature.
     """
     parts = [features({name: [0]}) for name in names]
     block = np.frombuffer(b"".join(parts), np.uint8)

@@ -46,7 +46,7 @@ class SamplingConfig:
         splits of its own; "random" deals the images out, whoever they show. Without a partition
         "official" becomes "identity_hash", and without identities "random", with a warning.
       test_natural: add a split with the whole test partition, unbalanced.
-      test_natural_images: about so many of that partition, for evaluation within a stated time:
+      test_natural_images: about how many of that partition are drawn, for evaluation within a time:
         seconds times the images a second that model-scorer's log shows. Groups of
         evaluation.slices that are rare are taken whole, the others share what is left, and figures
         are reweighted to the whole partition. None takes all of it.

@@ -50,8 +50,8 @@ class ShardTask:
       images: path of the folder or zip.
       prefix: what the ids have before the file names.
       entries: where each image lies in the zip; None for a folder.
-      measured: the first so many examples get brightness and sharpness.
-      max_bad: give up after so many bad images.
+      measured: how many examples, from the first, get brightness and sharpness.
+      max_bad: give up after this many bad images.
       weights: how many images of the test partition each stands for; None where it is of itself.
     """
 

@@ -157,7 +157,7 @@ def run(script: str, request: Mapping[str, object], folder: str) -> dict[str, li
         last = done.stderr.strip().splitlines()[-5:]
         raise GateError(
             "The canary, a fresh process that loads the model as its users do, failed with exit "
-            f"code {done.returncode}. Its last words:\n" + "\n".join(last),
+            f"code {done.returncode}. Last lines of stderr:\n" + "\n".join(last),
             "The model works here but not there: look for what that process lacks.",
         )
     answers: dict[str, list[Answer]] = json.loads(done.stdout.splitlines()[-1])

@@ -23,7 +23,7 @@ class ExportConfig:
       max_difference_float16: the same for float16, which carries three digits.
       min_equal_decisions: share of the images on which a variant must give the SavedModel's label;
         it is refused when even the favourable end of the 95 % interval is below.
-      agreement_images: so many more images of test_natural, val and train, without those that int8
+      agreement_images: how many more images of test_natural, val and train, without those that int8
         was made with, on which labels are compared: that needs no truth.
       max_slice_drop: by how much accuracy on a slice may fall; a larger drop stops the run when
         even the favourable end of its 95 % interval is below.
@@ -32,7 +32,7 @@ class ExportConfig:
       calibration_images: of `train`, on which int8's ranges are measured.
       judging_images: of `val`, on which the layers that stay in float are chosen.
       int8_max_mean_difference: mean |difference of p_positive| on them that int8 aims for.
-      int8_max_float_layers: so many convolutions may stay in float, at most.
+      int8_max_float_layers: how many convolutions may stay in float.
       on_variant_failure: what int8 or float16 does that cannot be made, is over a limit or does not
         answer: "leave_out" publishes the others and says in terminal, report and release.json
         which is missing and why; "stop" stops the run. ONNX float32 always stops it.

@@ -29,7 +29,7 @@ class TestImage:
       name: file name, e.g. "000001.jpg".
       encoded: JPEG bytes.
       label: index into the names of what is learnt.
-      attributes: name -> 0 or 1, of those that the data speak of.
+      attributes: name -> 0 or 1, of those that the data have.
     """
 
     # Not a test case, whatever pytest thinks of the name.

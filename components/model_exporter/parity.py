@@ -129,7 +129,7 @@ def compare_slices(
     result = [_slice(OVERALL, np.ones(len(images), np.bool_), before, after, names)]
     for key in keys:
         if not all(name in image.attributes for image in images for name in key):
-            continue  # the data do not speak of it
+            continue  # the data do not have it
         values = [tuple(image.attributes[name] for name in key) for image in images]
         for value in sorted(set(values)):
             inside = np.array([v == value for v in values])

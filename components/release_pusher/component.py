@@ -106,7 +106,9 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         infra = input_dict.get("infra_blessing")
         if infra and not model_utils.is_infra_validated(artifact_utils.get_single_instance(infra)):
             pushed.set_int_custom_property(PUSHED, 0)
-            logger.warning("TensorFlow Serving did not take the model: nothing is published.")
+            logger.warning(
+                "InfraValidator (TensorFlow Serving) rejected the model: nothing is published."
+            )
             return
         if not (
             model_utils.is_model_blessed(blessing) and exported.get_int_custom_property(EXPORTED)

@@ -53,7 +53,7 @@ class TrainerConfig:
         steps (docs/field-log.md).
       class_weight: "balanced" weighs each class by n / (2 n_class).
       mixup: alpha of MixUp (Zhang et al. 2018; on activations: Verma et al. 2019); 0 is off.
-      early_stopping_epochs: a phase ends when `val` loss has not improved for so many epochs, and
+      early_stopping_epochs: a phase ends when `val` loss has not improved for this many epochs, and
         leaves the weights of its best epoch; 0 runs every epoch and leaves the last.
       flip: mirror half of the training images. The only augmentation that the cache can hold.
       zoom, shear, crop, colour: augmentation as the seed project does it, each the largest change:

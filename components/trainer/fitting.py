@@ -70,7 +70,7 @@ def fit_phase(
             assign(model.variables, state.variables)
             assign(model.optimizer.variables, state.optimizer)
     validation = Validation(model, val, config.batch_size)
-    keep = Keep(state, state_file, watch, validation, config, epochs)
+    keep = CheckpointAndEarlyStop(state, state_file, watch, validation, config, epochs)
     if not keep.over:
         model.fit(
             batches,
@@ -149,12 +149,12 @@ class Validation:
 
 
 LOOKED_AT_STEPS: Final = 50
-"""The loss is looked at every so many steps: each look waits for the device."""
-SIGN_OF_LIFE_S: Final = 30
+"""The loss is looked at once in this many steps: each look waits for the device."""
+PROGRESS_INTERVAL_S: Final = 30
 """An epoch that takes longer says how far it is."""
 
 
-class Keep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
+class CheckpointAndEarlyStop(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
     """Early stopping, history and state: Keras' own callbacks for these forget when killed."""
 
     def __init__(
@@ -189,7 +189,7 @@ class Keep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no ty
         if batch % LOOKED_AT_STEPS == 0:
             # The loss of an epoch is a mean: once it is not finite, it stays so.
             self._require_finite({"loss": float((logs or {}).get("loss", 0.0))}, batch + 1)
-        if time.monotonic() - self._said_s > SIGN_OF_LIFE_S:
+        if time.monotonic() - self._said_s > PROGRESS_INTERVAL_S:
             self._said_s = time.monotonic()
             steps = self.params.get("steps") or 0
             logger.info(

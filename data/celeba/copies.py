@@ -76,12 +76,12 @@ class Copies:
           unannotated: id of each image that the index does not have, and its attribute file.
         """
         place = np.empty(len(self.index), np.int64)
-        strangers: list[tuple[bytes, str]] = []
+        unannotated: list[tuple[bytes, str]] = []
         for copy, (prefix, listing) in enumerate(zip(self.prefixes, self.listings, strict=True)):
             rows = self.source == copy
             place[rows], names = locate(without(self.index.ids[rows], prefix), listing)
-            strangers += [(prefix + name, self.layouts[copy].attributes) for name in names]
-        return place, strangers
+            unannotated += [(prefix + name, self.layouts[copy].attributes) for name in names]
+        return place, unannotated
 
 
 def without(ids: NDArray[np.bytes_], prefix: bytes) -> NDArray[np.bytes_]:
@@ -95,7 +95,7 @@ def load_copies(root: str, spans: Sequence[str] = (), *, max_faults: int = 0) ->
     Args:
       root: of the one copy, or of the spans.
       spans: names of the spans to read as one, oldest first; none means that `root` is the copy.
-      max_faults: so many bad annotation lines are set aside, over all files.
+      max_faults: how many bad annotation lines are set aside at most, over all files.
 
     Raises:
       DataError: if something is missing or cannot be read, or one span has a file that another

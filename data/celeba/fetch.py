@@ -175,7 +175,7 @@ def _download(file: CelebAFile, path: Path, source_url: str, on_progress: Progre
     """Fetches one file into `<name>.part`, verifies it, and gives it its name.
 
     Raises:
-      requests.RequestException: for what a new attempt may mend.
+      requests.RequestException: for what a retry may fix.
       DataError: for what it will not.
     """
     part = path.with_name(path.name + ".part")

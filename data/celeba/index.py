@@ -48,7 +48,7 @@ class Index:
     Attributes:
       ids: file names as bytes, (n,); unique; in the order of the attribute file.
       attributes: uint8 0 or 1, (n, 40), columns as contract.ATTRIBUTES.
-      annotated: the attributes that the data speak of. Of CelebA all; of people's own data those
+      annotated: the attributes that the data have. Of CelebA all; of people's own data those
         whose column is not 0 in every row.
       partition: int8 index into contract.SPLITS, (n,); None without a partition file.
       identity: int32, (n,); None without an identity file.
@@ -77,12 +77,12 @@ class Index:
         """Returns one attribute's column, (n,).
 
         Raises:
-          DataError: if the data do not speak of it.
+          DataError: if the data do not have it.
         """
         if name not in self.annotated:
             raise DataError(
                 f"The data say nothing of {name}: its column is 0 in every row.",
-                f"They speak of {', '.join(self.annotated) or 'nothing'}. Set label.attribute, "
+                f"They have {', '.join(self.annotated) or 'nothing'}. Set label.attribute, "
                 "sampling.balance_by and evaluation.slices to these.",
             )
         return self.attributes[:, contract.ATTRIBUTES.index(name)]
@@ -105,7 +105,7 @@ def load_index(root: str, *, max_faults: int = 0) -> tuple[Layout, Index]:
 
     Args:
       root: folder or URI; see data/celeba/layouts.py for what is found in it.
-      max_faults: so many bad annotation lines are set aside, over all files.
+      max_faults: how many bad annotation lines are set aside at most, over all files.
 
     Raises:
       DataError: if attribute file or images are missing, or a file cannot be read.

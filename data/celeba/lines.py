@@ -119,7 +119,7 @@ class LineReader:
         if not name.isascii() and not self._kind.own:
             raise ValueError(f"the file name {name!r} is not plain ASCII")
         if name in self._seen:
-            raise ValueError(f"{name} is there already, in line {self._seen[name]}")
+            raise ValueError(f"{name} duplicates line {self._seen[name]}")
         return name
 
     def _value(self, name: str, fields: Sequence[str], place: int) -> int:

@@ -67,7 +67,7 @@ def parse(file: str, content: bytes, kind: TableKind, *, max_faults: int = 0) ->
       file: its path, for messages.
       content: its bytes.
       kind: what is expected.
-      max_faults: so many bad lines are set aside; one more is an error.
+      max_faults: how many bad lines are set aside at most; one more is an error.
 
     Raises:
       AnnotationError: names file, line and field, what was found and what was expected.

@@ -150,8 +150,8 @@ def readme(info: Release, card: str, models: list[str]) -> str:
     front = yaml.safe_dump(metadata(info), sort_keys=False, allow_unicode=True)
     image = info.image
     drawn = (
-        "\n**Trained on drawn faces only**: it shows how genq works, and what it says of a photo "
-        "is worth nothing.\n"
+        "\n**Trained on drawn faces only**, to show how genq works. Do not rely on its answers "
+        "about photos.\n"
         if info.synthetic
         else ""
     )

@@ -16,7 +16,7 @@ SCALE: Final = 2
 """Supersampling: shapes have hard edges, the reduction smooths them."""
 SOFT_SCALE: Final = 0.5
 SOFT_BLUR: Final = 2
-"""Soft shapes are drawn this small, blurred by so many of their pixels, and enlarged."""
+"""Soft shapes are drawn this small, blurred by this many of their pixels, and enlarged."""
 PIVOT_XY_PX: Final = (
     (contract.LEFT_EYE_XY_PX[0] + contract.RIGHT_EYE_XY_PX[0]) / 2,
     (contract.LEFT_EYE_XY_PX[1] + contract.RIGHT_EYE_XY_PX[1]) / 2,

@@ -33,7 +33,7 @@ def hardest(rows: "table.pd.DataFrame", count: int) -> "table.pd.DataFrame":
 
     Args:
       rows: predictions of one split; see components/predictions/table.py.
-      count: at most so many.
+      count: at most this many.
     """
     wrong = (rows[contract.P_POSITIVE] >= 0.5) != (rows[contract.LABEL] == 1)
     sureness = (rows[contract.P_POSITIVE] - 0.5).abs()

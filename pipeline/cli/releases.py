@@ -217,9 +217,9 @@ def prune(
         typer.echo(f"{'Would remove' if dry_run else 'Removing'} {version}")
         if not dry_run:
             # Out of sight by one rename; a reader never sees half a release.
-            grave = models / f".pruned-{version}"
-            (models / str(version)).rename(grave)
-            shutil.rmtree(grave)
+            pruned_dir = models / f".pruned-{version}"
+            (models / str(version)).rename(pruned_dir)
+            shutil.rmtree(pruned_dir)
     if not old:
         typer.echo("Nothing to remove.")
 

@@ -53,7 +53,7 @@ def run_and_show(
       cache: False lets every node run.
 
     Raises:
-      GenqError: whatever went wrong that the user can mend.
+      GenqError: whatever went wrong that the user can fix.
     """
     started_s = time.monotonic()
     _line(

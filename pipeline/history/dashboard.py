@@ -126,7 +126,11 @@ class Dashboard:
         """One of the pages beside the report."""
         runs = self._runs()
         file = self._write(find(runs, run_id), runs).with_name(name)
-        return _html(file.read_text()) if file.exists() else Response("There is none.", 404)
+        return (
+            _html(file.read_text())
+            if file.exists()
+            else Response(f"This run has no {file.name}.", 404)
+        )
 
     def _card(self, request: Request, run_id: str) -> Response:
         run = find(self._runs(), run_id)

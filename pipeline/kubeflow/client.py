@@ -65,7 +65,7 @@ class Cluster:
       settings: whose host and names are used.
 
     Raises:
-      ClusterError: if it does not answer, or knows us not.
+      ClusterError: if it does not answer, or rejects our credentials.
     """
 
     def __init__(self, settings: Settings) -> None:

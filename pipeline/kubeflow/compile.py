@@ -2,7 +2,7 @@
 
 In: Settings of an environment. Out: a PipelineSpec of schema 2.1.0 and its platform document, as
 one YAML; or a PipelineJob as JSON for Vertex. TFX's own compiler makes the graph; what it makes
-does not run on open-source KFP, and is mended here, step by step, on the plain dictionary.
+does not run on open-source KFP, and is fixed here, step by step, on the plain dictionary.
 """
 
 from __future__ import annotations

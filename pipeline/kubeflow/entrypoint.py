@@ -81,7 +81,7 @@ def report(node: str, error: Exception) -> int:
 
 
 def found_in(error: BaseException | None) -> GenqError | None:
-    """Returns the error that a person can mend, where Beam or TFX wrapped it."""
+    """Returns the error that a person can fix, where Beam or TFX wrapped it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, GenqError):

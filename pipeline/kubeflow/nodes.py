@@ -14,7 +14,7 @@ from pipeline.kubeflow.lookup import FOUND, NOTHING
 CODE = "pipeline.kubeflow.lookup"
 
 
-class Elsewhere(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships no types
+class PlaceholderExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships no types
     """Stands where TFX wants an executor: the container calls the node's FUNCTION."""
 
 
@@ -34,7 +34,7 @@ class DataVersion(base_component.BaseComponent):  # type: ignore[misc]
     """Which data there are now; answers with the parameter FOUND."""
 
     SPEC_CLASS = DataVersionSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Elsewhere)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PlaceholderExecutor)
     FUNCTION = f"{CODE}.data_version"
 
     def __init__(self, data_root: str, window: int) -> None:
@@ -55,7 +55,7 @@ class BaselineVersion(base_component.BaseComponent):  # type: ignore[misc]
     """Which release to compare with; answers with the parameter FOUND."""
 
     SPEC_CLASS = BaselineVersionSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Elsewhere)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PlaceholderExecutor)
     FUNCTION = f"{CODE}.baseline_version"
 
     def __init__(self, model: BaseChannel, serving_dir: str, model_name: str) -> None:
@@ -80,7 +80,7 @@ class Baseline(base_component.BaseComponent):  # type: ignore[misc]
     """The release's model, or an absent one."""
 
     SPEC_CLASS = BaselineSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Elsewhere)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PlaceholderExecutor)
     FUNCTION = f"{CODE}.baseline"
 
     def __init__(self, serving_dir: str, model_name: str) -> None:
@@ -109,7 +109,7 @@ class PreviousVersion(base_component.BaseComponent):  # type: ignore[misc]
     """Which statistics came before; answers with the parameter FOUND."""
 
     SPEC_CLASS = PreviousVersionSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Elsewhere)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PlaceholderExecutor)
     FUNCTION = f"{CODE}.previous_version"
 
     def __init__(self, statistics: BaseChannel, history_dir: str) -> None:
@@ -130,7 +130,7 @@ class PreviousStatistics(base_component.BaseComponent):  # type: ignore[misc]
     """The statistics of the data before, or absent ones."""
 
     SPEC_CLASS = PreviousStatisticsSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Elsewhere)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PlaceholderExecutor)
     FUNCTION = f"{CODE}.previous_statistics"
 
     def __init__(self, history_dir: str) -> None:
@@ -159,7 +159,7 @@ class PassedStatistics(base_component.BaseComponent):  # type: ignore[misc]
     """Keeps statistics that validation-gate let pass, for the next night's comparison."""
 
     SPEC_CLASS = PassedStatisticsSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Elsewhere)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PlaceholderExecutor)
     FUNCTION = f"{CODE}.passed_statistics"
 
     def __init__(self, statistics: BaseChannel, validation: BaseChannel, history_dir: str) -> None:

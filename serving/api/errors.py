@@ -142,7 +142,7 @@ CODES: Final[tuple[Code, ...]] = get_args(Code)
 
 
 class ApiError(Exception):
-    """An answer that is no result.
+    """An error response.
 
     Args:
       code: see Code.

@@ -105,7 +105,8 @@ class AnsweredBy(_Model):
         description="What its answers are called: 'female' and 'male', of the usual model."
     )
     synthetic: bool = Field(
-        default=False, description="Learnt from drawn faces only: worth nothing on photos."
+        default=False,
+        description="Trained on drawn faces only: do not rely on its answers about photos.",
     )
 
 

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
       concurrency: photos worked on at a time; 0 is the number of cores.
       queue_size: photos that may wait; more are told to come back (503).
       request_timeout_s: for waiting and work together; also for receiving a request's body.
-      stop_timeout_s: how long a stop waits for what is running.
+      stop_timeout_s: graceful-shutdown timeout, seconds.
       max_bytes, max_pixels, max_faces, max_crops: limits of one request; pixels are checked before
         decoding.
       min_face_px, min_score, answer_score, detect_max_pixels, retry_rotated: see

@@ -1,4 +1,4 @@
-"""Bounded work: as many photos at a time as there are cores, a short queue, and an end to waiting.
+"""Bounded work: as many photos at a time as there are cores, a bounded queue, with timeout.
 
 In: a function that takes a `check`. Out: its result, or ApiError busy, timeout, client_gone. The
 function runs in a thread (onnxruntime and Pillow release Python's lock) and calls `check()` between

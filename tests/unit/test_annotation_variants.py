@@ -295,7 +295,7 @@ REFUSED: dict[str, tuple[Callable[[Rows], str | bytes], str, str]] = {
         lambda r: text([(r[0][0], ["2", *r[0][1][1:]]), *r[1:]], **CSV, value=lambda v: v.replace(
             "-1", "0")), r"txt:2: 000001.jpg, 5_o_Clock_Shadow: found 2", "Correct the line"),
     "an image twice": (
-        lambda r: text([*r, r[0]]), r"txt:63: 000001.jpg is there already, in line 3",
+        lambda r: text([*r, r[0]]), r"txt:63: 000001.jpg duplicates line 3",
         "Correct the line"),
     "a column twice": (
         lambda r: text([(i, [*v, "1"]) for i, v in r], **CSV, header=[*NAMES, "Male"]),

@@ -92,7 +92,7 @@ FAULTS = {
         ATTRIBUTES, 3, lambda line: line + " 1", r":3: found 41 values after the file name"),
     "duplicate id": (
         ATTRIBUTES, 6, lambda line: line.replace("000004", "000001"),
-        r":6: 000001.jpg is there already, in line 3"),
+        r":6: 000001.jpg duplicates line 3"),
     "unknown attribute": (
         ATTRIBUTES, 2, lambda line: line.replace("Male", "Masculine"),
         r":2: unknown column 'Masculine', and column 'Male' is missing"),

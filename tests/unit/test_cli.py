@@ -79,7 +79,7 @@ def test_a_mistake_gets_a_sentence_and_an_exit_code_not_a_traceback(
 
 
 def test_debug_shows_the_traceback() -> None:
-    """For whoever has to mend genq itself."""
+    """For whoever has to debug genq itself."""
     done = genq("--debug", "data", "inspect", "nowhere")
     assert "Traceback" in done.stderr
 

@@ -36,7 +36,7 @@ def test_the_gate_names_variant_and_images() -> None:
 
 
 def changed_labels(images: int, changed: int) -> parity.Comparison:
-    """A comparison in which so many labels changed."""
+    """A comparison in which this many labels changed."""
     expected = np.full(images, 0.7, np.float32)
     found = np.where(np.arange(images) < changed, 0.4, expected).astype(np.float32)
     return parity.compare("int8", "x", [f"{i}.jpg" for i in range(images)], expected, found)

@@ -256,7 +256,7 @@ def test_any_labelled_set_can_be_scored_with_a_release(
     assert "checks failed" in said
     told = done.page.read_text()
     assert "labels.csv: as whoever wrote that file saw it" in told
-    assert "taught with drawn faces only" in told
+    assert "trained on drawn faces only" in told
     (photos / scored[contract.IMAGE_ID][3]).write_bytes(b"<html>")
     with pytest.raises(ImageError, match=scored[contract.IMAGE_ID][3]):
         evaluate_release(workplace.release, photos, tmp_path / "labels.csv", tmp_path / "out2")
@@ -269,7 +269,7 @@ def test_any_labelled_set_can_be_scored_with_a_release(
         ("image_id,Female\na.jpg,1\n", "no column is one of the 40 expected; found Female"),
         ("image_id,Smiling\na.jpg,1\n", "there is no column 'Male'; found Smiling"),
         ("image_id,Male\na.jpg,2\n", r":2: a.jpg, Male: found 2; expected -1 or 0 or 1"),
-        ("image_id,Male\na.jpg,1\na.jpg,0\n", r":3: a.jpg is there already, in line 2"),
+        ("image_id,Male\na.jpg,1\na.jpg,0\n", r":3: a.jpg duplicates line 2"),
         ("image_id,Male\n", "ends after the names of the columns"),
     ],
 )

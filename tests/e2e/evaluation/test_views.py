@@ -21,7 +21,7 @@ from components.evaluation.config import EvaluationConfig
 from components.evaluation_report import facets_view, tfma_view
 from pipeline.eval_config import CANDIDATE, eval_config
 
-import tfx.components  # isort: skip  # noqa: F401  # mends what TFDV imports
+import tfx.components  # isort: skip  # noqa: F401  # fixes what TFDV imports
 import tensorflow_data_validation as tfdv  # isort: skip  # after tfx
 
 AXE = Path(__file__).parents[3] / "serving/web/node_modules/axe-core/axe.min.js"
@@ -163,7 +163,7 @@ def test_axe_finds_nothing_in_either_scheme(
     lacking: Callable[[str], NoReturn],
     scheme: str,
 ) -> None:
-    """TFMA's elements leave fields unnamed and know no dark scheme; the page mends both."""
+    """TFMA's elements leave fields unnamed and know no dark scheme; the page fixes both."""
     if not AXE.is_file():
         lacking("axe-core is not there: `make web` installs it.")
     context = browser.new_context(

@@ -5,7 +5,7 @@ import type { ErrorBody, Faces, Limits, Model } from "./schemas";
 
 const KEY = "genq-key";
 
-/** An answer that is no result. `offline`: there was no answer at all. */
+/** An error response. `offline`: there was no answer at all. */
 export class ApiError extends Error {
   constructor(
     readonly code: string,

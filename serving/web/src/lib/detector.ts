@@ -49,7 +49,7 @@ export async function findFaces(photo: Pixels, settings: DetectorSettings, run: 
   };
 }
 
-/** `Image.resize(size, BOX, reducing_gap=2)` to at most so many pixels. */
+/** `Image.resize(size, BOX, reducing_gap=2)` to at most this many pixels. */
 function shrunk(photo: Pixels, maxPixels: number): Pixels {
   const factor = Math.sqrt(maxPixels / (photo.height * photo.width));
   if (factor >= 1) return photo;

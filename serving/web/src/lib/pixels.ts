@@ -121,7 +121,7 @@ export function reduce(picture: Pixels, fx: number, fy: number = fx): Pixels {
   return { data: out, width: columns, height: rows };
 }
 
-/** `np.rot90`: by so many quarter turns, counter-clockwise. */
+/** `np.rot90`: by this many quarter turns, counter-clockwise. */
 export function turned(picture: Pixels, quarterTurns: number): Pixels {
   if (quarterTurns === 0) return picture;
   const { data, width, height } = picture;

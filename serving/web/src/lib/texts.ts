@@ -103,7 +103,7 @@ export const en = {
   card: "Model card",
   openReport: "Open the evaluation report",
   noReport: "This release came without a report.",
-  drawn: "This model was trained on drawn faces only, to show how genq works. What it says of a photo is worth nothing.",
+  drawn: "This model was trained on drawn faces only, to show how genq works. Do not rely on its answers about photos.",
   not: (attribute: string) => `not ${attribute}`,
   qualities: {
     brightness_band: "Brightness",
