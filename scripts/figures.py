@@ -50,14 +50,19 @@ def number(value: float | None) -> str:
 
 
 def row(claim: dict[str, Any], name: str) -> str:
-    """Returns a line of the table."""
-    peer = number(claim["peer"])
+    """Returns a line of the table; shares as percentages."""
+    share = claim["unit"] == "share"
+
+    def shown(value: float | None) -> str:
+        return f"{number(100 * value)} %" if share and value is not None else number(value)
+
+    ours = shown(claim["ours"]) if share else f"{shown(claim['ours'])} {claim['unit']}"
+    peer = shown(claim["peer"])
     if claim.get("peer_name") and peer:
         peer = f"{peer} ({claim['peer_name']})"
-    ratio, goal = claim.get("ratio"), claim.get("goal")
     return (
-        f"| {GROUPS[name]}{claim['claim']} | {number(claim['ours'])} {claim['unit']} | {peer} | "
-        f"{number(ratio)} | {number(goal)} | {claim['date']} | `{name}.py` |"
+        f"| {GROUPS[name]}{claim['claim']} | {ours} | {peer} | {number(claim.get('ratio'))} | "
+        f"{shown(claim.get('goal'))} | {claim['date']} | `{name}.py` |"
     )
 
 
