@@ -11,19 +11,17 @@ import json
 from typing import Any, Final
 
 from tfx import v1 as tfx
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.dsl.io import fileio
 from tfx.types import (
     Artifact,
     BaseChannel,
     artifact_utils,
-    channel_utils,
-    component_spec,
     standard_artifacts,
 )
 
-from components.code_digest import code_digest
+from components.node import Node
 from data.errors import GateError
 
 APPROVE: Final = "approve"
@@ -119,22 +117,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
             json.dump(content, file, indent=2, sort_keys=True)
 
 
-class ApprovalGateSpec(component_spec.ComponentSpec):  # type: ignore[misc]
-    """Inputs and outputs of the gate."""
-
-    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
-        "code": component_spec.ExecutionParameter(type=str)
-    }
-    INPUTS = {  # noqa: RUF012
-        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "decision": component_spec.ChannelParameter(type=ReviewDecision, optional=True),
-    }
-    OUTPUTS = {  # noqa: RUF012
-        "approval": component_spec.ChannelParameter(type=Approval)
-    }
-
-
-class ApprovalGate(base_component.BaseComponent):  # type: ignore[misc]
+class ApprovalGate(Node):
     """Raises GateError until a reviewer has approved the model.
 
     Args:
@@ -142,15 +125,11 @@ class ApprovalGate(base_component.BaseComponent):  # type: ignore[misc]
       decision: from decision-resolver; may resolve to nothing.
     """
 
-    SPEC_CLASS = ApprovalGateSpec
+    INPUTS = {"model_blessing": standard_artifacts.ModelBlessing, "decision": ReviewDecision}
+    OPTIONAL = frozenset({"decision"})
+    OUTPUTS = {"approval": Approval}
+    CODE = ("components.approval",)
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(self, model_blessing: BaseChannel, decision: BaseChannel) -> None:
-        super().__init__(
-            spec=ApprovalGateSpec(
-                model_blessing=model_blessing,
-                decision=decision,
-                code=code_digest("components.approval"),
-                approval=channel_utils.as_channel([Approval()]),
-            )
-        )
+        super().__init__(model_blessing=model_blessing, decision=decision)

@@ -10,7 +10,6 @@ says so.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,18 +18,15 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import TypeAdapter
 from tfx.components.evaluator import constants as evaluator_constants
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import (
     Artifact,
     BaseChannel,
     artifact_utils,
-    channel_utils,
-    component_spec,
     standard_artifacts,
 )
 
-from components.code_digest import code_digest
 from components.evaluation.band import band_findings
 from components.evaluation.clusters import people_of
 from components.evaluation.config import EvaluationConfig
@@ -41,6 +37,7 @@ from components.evaluation.regression import Change, find_changes
 from components.evaluation.slices import find_slices
 from components.evaluation.state import BLOCKED, WARNED, state
 from components.evaluation.thresholds import Threshold, find_thresholds
+from components.node import Node
 from components.predictions import table
 from components.predictions.artifacts import Predictions
 from data import contract
@@ -280,28 +277,7 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-class FairnessGateSpec(component_spec.ComponentSpec):  # type: ignore[misc]
-    """Inputs, outputs and properties of the gate."""
-
-    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
-        "config": component_spec.ExecutionParameter(type=str),
-        "label": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {  # noqa: RUF012
-        "predictions": component_spec.ChannelParameter(type=Predictions),
-        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "model_run": component_spec.ChannelParameter(
-            type=standard_artifacts.ModelRun, optional=True
-        ),
-    }
-    OUTPUTS = {  # noqa: RUF012
-        "verdict": component_spec.ChannelParameter(type=FairnessVerdict),
-        "blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
-    }
-
-
-class FairnessGate(base_component.BaseComponent):  # type: ignore[misc]
+class FairnessGate(Node):
     """Takes the blessing away from a model that treats groups differently, or is not sound.
 
     Args:
@@ -312,7 +288,15 @@ class FairnessGate(base_component.BaseComponent):  # type: ignore[misc]
       model_run: from Trainer; what the uncertainty band promises.
     """
 
-    SPEC_CLASS = FairnessGateSpec
+    INPUTS = {
+        "predictions": Predictions,
+        "model_blessing": standard_artifacts.ModelBlessing,
+        "model_run": standard_artifacts.ModelRun,
+    }
+    OPTIONAL = frozenset({"model_run"})
+    OUTPUTS = {"verdict": FairnessVerdict, "blessing": standard_artifacts.ModelBlessing}
+    PROPERTIES = {"config": str, "label": str}
+    CODE = ("components.fairness_gate", "components.evaluation", "components.predictions.table")
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(
@@ -324,18 +308,9 @@ class FairnessGate(base_component.BaseComponent):  # type: ignore[misc]
         model_run: BaseChannel | None = None,
     ) -> None:
         super().__init__(
-            spec=FairnessGateSpec(
-                predictions=predictions,
-                model_blessing=model_blessing,
-                model_run=model_run,
-                config=json.dumps(dataclasses.asdict(config), sort_keys=True),
-                label=json.dumps(dataclasses.asdict(label or contract.Label()), sort_keys=True),
-                code=code_digest(
-                    "components.fairness_gate",
-                    "components.evaluation",
-                    "components.predictions.table",
-                ),
-                verdict=channel_utils.as_channel([FairnessVerdict()]),
-                blessing=channel_utils.as_channel([standard_artifacts.ModelBlessing()]),
-            )
+            predictions=predictions,
+            model_blessing=model_blessing,
+            model_run=model_run,
+            config=config,
+            label=label or contract.Label(),
         )

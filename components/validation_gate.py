@@ -19,19 +19,17 @@ from typing import Any, Final
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tfx.components.statistics_gen import stats_artifact_utils
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import (
     Artifact,
     BaseChannel,
     artifact_utils,
-    channel_utils,
-    component_spec,
     standard_artifacts,
 )
 from tfx.utils import io_utils
 
-from components.code_digest import code_digest
+from components.node import Node
 from data.errors import GateError
 
 VERDICT: Final = "verdict.json"
@@ -269,27 +267,7 @@ def _load_statistics(
     }
 
 
-class ValidationGateSpec(component_spec.ComponentSpec):  # type: ignore[misc]
-    """Inputs, outputs and properties of the gate."""
-
-    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
-        "accept_anomalies": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {  # noqa: RUF012
-        "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
-        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
-        "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
-        "previous_statistics": component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleStatistics, optional=True
-        ),
-    }
-    OUTPUTS = {  # noqa: RUF012
-        "validation": component_spec.ChannelParameter(type=Validation)
-    }
-
-
-class ValidationGate(base_component.BaseComponent):  # type: ignore[misc]
+class ValidationGate(Node):
     """Raises GateError unless the data agree with the schema.
 
     Args:
@@ -300,7 +278,16 @@ class ValidationGate(base_component.BaseComponent):  # type: ignore[misc]
       accept_anomalies: names to let through: a feature, a kind, or "feature:kind".
     """
 
-    SPEC_CLASS = ValidationGateSpec
+    INPUTS = {
+        "statistics": standard_artifacts.ExampleStatistics,
+        "schema": standard_artifacts.Schema,
+        "anomalies": standard_artifacts.ExampleAnomalies,
+        "previous_statistics": standard_artifacts.ExampleStatistics,
+    }
+    OPTIONAL = frozenset({"previous_statistics"})
+    OUTPUTS = {"validation": Validation}
+    PROPERTIES = {"accept_anomalies": str}
+    CODE = ("components.validation_gate",)
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(
@@ -312,13 +299,9 @@ class ValidationGate(base_component.BaseComponent):  # type: ignore[misc]
         accept_anomalies: Sequence[str] = (),
     ) -> None:
         super().__init__(
-            spec=ValidationGateSpec(
-                statistics=statistics,
-                schema=schema,
-                anomalies=anomalies,
-                previous_statistics=previous_statistics,
-                accept_anomalies=json.dumps(sorted(accept_anomalies)),
-                code=code_digest("components.validation_gate"),
-                validation=channel_utils.as_channel([Validation()]),
-            )
+            statistics=statistics,
+            schema=schema,
+            anomalies=anomalies,
+            previous_statistics=previous_statistics,
+            accept_anomalies=sorted(accept_anomalies),
         )

@@ -6,24 +6,20 @@ It is made for refused models as well: that is when a report is needed most.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 from tfx.components.evaluator import constants as evaluator_constants
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import (
     Artifact,
     BaseChannel,
     artifact_utils,
-    channel_utils,
-    component_spec,
     standard_artifacts,
 )
 
-from components.code_digest import code_digest
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.tfma_results import validation_failures
 from components.evaluation_report import render
@@ -32,6 +28,7 @@ from components.evaluation_report.content import Sources, gather
 from components.example_gen.artifacts import SamplingManifest
 from components.fairness_gate import FairnessVerdict
 from components.model_exporter.artifacts import Parity
+from components.node import Node
 from components.predictions.artifacts import Predictions
 from components.validation_gate import Validation
 
@@ -103,37 +100,7 @@ def _blessed(blessings: list[Artifact]) -> bool | None:
     return bool(blessings[0].get_int_custom_property(key)) if blessings else None
 
 
-class EvaluationReportSpec(component_spec.ComponentSpec):  # type: ignore[misc]
-    """Inputs, outputs and properties of the report."""
-
-    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
-        "config": component_spec.ExecutionParameter(type=str),
-        "run_config": component_spec.ExecutionParameter(type=str),
-        "title": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {  # noqa: RUF012
-        "predictions": component_spec.ChannelParameter(type=Predictions),
-        "verdict": component_spec.ChannelParameter(type=FairnessVerdict),
-        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        "manifest": component_spec.ChannelParameter(type=SamplingManifest),
-        "validation": component_spec.ChannelParameter(type=Validation, optional=True),
-        "statistics": component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleStatistics, optional=True
-        ),
-        "model_run": component_spec.ChannelParameter(
-            type=standard_artifacts.ModelRun, optional=True
-        ),
-        "parity": component_spec.ChannelParameter(type=Parity, optional=True),
-    }
-    OUTPUTS = {  # noqa: RUF012
-        "report": component_spec.ChannelParameter(type=EvaluationReport)
-    }
-
-
-class EvaluationReporter(base_component.BaseComponent):  # type: ignore[misc]
+class EvaluationReporter(Node):
     """Writes the files that artifacts.py lists: report, model card, metrics, views.
 
     Args:
@@ -152,7 +119,22 @@ class EvaluationReporter(base_component.BaseComponent):  # type: ignore[misc]
       parity: from ModelExporter.
     """
 
-    SPEC_CLASS = EvaluationReportSpec
+    INPUTS = {
+        "predictions": Predictions,
+        "verdict": FairnessVerdict,
+        "model_blessing": standard_artifacts.ModelBlessing,
+        "evaluation": standard_artifacts.ModelEvaluation,
+        "examples": standard_artifacts.Examples,
+        "manifest": SamplingManifest,
+        "validation": Validation,
+        "statistics": standard_artifacts.ExampleStatistics,
+        "model_run": standard_artifacts.ModelRun,
+        "parity": Parity,
+    }
+    OPTIONAL = frozenset({"validation", "statistics", "model_run", "parity"})
+    OUTPUTS = {"report": EvaluationReport}
+    PROPERTIES = {"config": str, "run_config": str, "title": str}
+    CODE = ("components.evaluation_report", "components.evaluation", "components.predictions.table")
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(
@@ -172,25 +154,17 @@ class EvaluationReporter(base_component.BaseComponent):  # type: ignore[misc]
         parity: BaseChannel | None = None,
     ) -> None:
         super().__init__(
-            spec=EvaluationReportSpec(
-                predictions=predictions,
-                verdict=verdict,
-                model_blessing=model_blessing,
-                evaluation=evaluation,
-                examples=examples,
-                manifest=manifest,
-                validation=validation,
-                statistics=statistics,
-                model_run=model_run,
-                parity=parity,
-                config=json.dumps(dataclasses.asdict(config), sort_keys=True),
-                run_config=run_config,
-                title=title,
-                code=code_digest(
-                    "components.evaluation_report",
-                    "components.evaluation",
-                    "components.predictions.table",
-                ),
-                report=channel_utils.as_channel([EvaluationReport()]),
-            )
+            predictions=predictions,
+            verdict=verdict,
+            model_blessing=model_blessing,
+            evaluation=evaluation,
+            examples=examples,
+            manifest=manifest,
+            validation=validation,
+            statistics=statistics,
+            model_run=model_run,
+            parity=parity,
+            config=config,
+            run_config=run_config,
+            title=title,
         )

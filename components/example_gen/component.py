@@ -29,7 +29,7 @@ from data.errors import ConfigError
 class CelebAExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):  # type: ignore[misc]
     """TFX's specification of a file-based ExampleGen, with our properties and the manifest."""
 
-    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
+    PARAMETERS = {
         **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
         "sampling": component_spec.ExecutionParameter(type=str),
         "faults": component_spec.ExecutionParameter(type=str),
@@ -42,7 +42,7 @@ class CelebAExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):  #
         "spans": component_spec.ExecutionParameter(type=str),
         "code": component_spec.ExecutionParameter(type=str),
     }
-    OUTPUTS = {  # noqa: RUF012
+    OUTPUTS = {
         **standard_component_specs.FileBasedExampleGenSpec.OUTPUTS,
         "manifest": component_spec.ChannelParameter(type=SamplingManifest),
     }

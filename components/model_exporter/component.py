@@ -8,7 +8,6 @@ is then left out, or raises too (`export.on_variant_failure`).
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 from collections.abc import Sequence
@@ -17,18 +16,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from tfx.components.util import model_utils
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import (
     Artifact,
     BaseChannel,
     artifact_utils,
-    channel_utils,
-    component_spec,
     standard_artifacts,
 )
 from tfx.utils import path_utils
 
-from components.code_digest import code_digest
 from components.example_gen.artifacts import (
     MANIFEST_CSV,
     SamplingManifest,
@@ -38,6 +34,7 @@ from components.example_gen.artifacts import (
 from components.model_exporter.artifacts import EXPORTED, ExportedModel, Parity
 from components.model_exporter.config import ExportConfig
 from components.model_exporter.export import export
+from components.node import Node
 from data import contract
 from data.releases import checksums
 
@@ -95,27 +92,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         )
 
 
-class ModelExporterSpec(component_spec.ComponentSpec):  # type: ignore[misc]
-    """Inputs, outputs and properties of the exporter."""
-
-    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
-        "config": component_spec.ExecutionParameter(type=str),
-        "slices": component_spec.ExecutionParameter(type=str),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {  # noqa: RUF012
-        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        "manifest": component_spec.ChannelParameter(type=SamplingManifest, optional=True),
-    }
-    OUTPUTS = {  # noqa: RUF012
-        "exported_model": component_spec.ChannelParameter(type=ExportedModel),
-        "parity": component_spec.ChannelParameter(type=Parity),
-    }
-
-
-class ModelExporter(base_component.BaseComponent):  # type: ignore[misc]
+class ModelExporter(Node):
     """Exports a blessed model to ONNX; raises GateError when the variants disagree.
 
     Args:
@@ -128,7 +105,24 @@ class ModelExporter(base_component.BaseComponent):  # type: ignore[misc]
       manifest: from example-gen; its hash and the labels' names go into the ONNX files.
     """
 
-    SPEC_CLASS = ModelExporterSpec
+    INPUTS = {
+        "model": standard_artifacts.Model,
+        "model_blessing": standard_artifacts.ModelBlessing,
+        "examples": standard_artifacts.Examples,
+        "manifest": SamplingManifest,
+    }
+    OPTIONAL = frozenset({"manifest"})
+    OUTPUTS = {"exported_model": ExportedModel, "parity": Parity}
+    PROPERTIES = {"config": str, "slices": str}
+    CODE = (
+        "components.model_exporter",
+        "components.trainer.preprocessing",
+        "components.example_files",
+        "components.evaluation.intervals",
+        "data.contract",
+        "data.releases.release",
+        "data.releases.checksums",
+    )
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(
@@ -141,24 +135,10 @@ class ModelExporter(base_component.BaseComponent):  # type: ignore[misc]
         manifest: BaseChannel | None = None,
     ) -> None:
         super().__init__(
-            spec=ModelExporterSpec(
-                model=model,
-                model_blessing=model_blessing,
-                examples=examples,
-                manifest=manifest,
-                # Sorted, because TFX's cache compares the text.
-                config=json.dumps(dataclasses.asdict(config or ExportConfig()), sort_keys=True),
-                slices=json.dumps(slices),
-                code=code_digest(
-                    "components.model_exporter",
-                    "components.trainer.preprocessing",
-                    "components.example_files",
-                    "components.evaluation.intervals",
-                    "data.contract",
-                    "data.releases.release",
-                    "data.releases.checksums",
-                ),
-                exported_model=channel_utils.as_channel([ExportedModel()]),
-                parity=channel_utils.as_channel([Parity()]),
-            )
+            model=model,
+            model_blessing=model_blessing,
+            examples=examples,
+            manifest=manifest,
+            config=config or ExportConfig(),
+            slices=slices,
         )

@@ -27,15 +27,13 @@ from tfx.types import (
     Artifact,
     BaseChannel,
     artifact_utils,
-    channel_utils,
-    component_spec,
     standard_artifacts,
 )
 from tfx.utils import io_utils, path_utils
 
-from components.code_digest import code_digest
 from components.evaluation.config import QUALITIES
 from components.example_gen.encoding import Value, features
+from components.node import Node
 from components.predictions import scoring, table
 from components.predictions.artifacts import Predictions
 from data import contract
@@ -235,29 +233,7 @@ def _as_example(serialized_features: bytes) -> bytes:
     return serialized
 
 
-class ModelScorerSpec(component_spec.ComponentSpec):  # type: ignore[misc]
-    """Inputs, outputs and properties of the scorer."""
-
-    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
-        "splits": component_spec.ExecutionParameter(type=str),
-        "detector_crops": component_spec.ExecutionParameter(type=int),
-        "embeddings": component_spec.ExecutionParameter(type=int),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {  # noqa: RUF012
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "baseline_model": component_spec.ChannelParameter(
-            type=standard_artifacts.Model, optional=True
-        ),
-    }
-    OUTPUTS = {  # noqa: RUF012
-        "predictions": component_spec.ChannelParameter(type=Predictions),
-        "scored_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-    }
-
-
-class ModelScorer(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+class ModelScorer(Node, base_beam_component.BaseBeamComponent):  # type: ignore[misc]
     """Scores splits once with the candidate and the baseline.
 
     Args:
@@ -274,7 +250,15 @@ class ModelScorer(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
       ConfigError: if no split is named.
     """
 
-    SPEC_CLASS = ModelScorerSpec
+    INPUTS = {
+        "examples": standard_artifacts.Examples,
+        "model": standard_artifacts.Model,
+        "baseline_model": standard_artifacts.Model,
+    }
+    OPTIONAL = frozenset({"baseline_model"})
+    OUTPUTS = {"predictions": Predictions, "scored_examples": standard_artifacts.Examples}
+    PROPERTIES = {"splits": str, "detector_crops": int, "embeddings": int}
+    CODE = ("components.predictions", "data.celeba.images", "data.faces", "data.contract")
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
@@ -289,17 +273,10 @@ class ModelScorer(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
         if not splits:
             raise ConfigError("ModelScorer's `splits` is empty; name one of train, val, test.")
         super().__init__(
-            spec=ModelScorerSpec(
-                examples=examples,
-                model=model,
-                baseline_model=baseline_model,
-                splits=json.dumps(list(splits)),
-                detector_crops=int(detector_crops),
-                embeddings=int(embeddings),
-                code=code_digest(
-                    "components.predictions", "data.celeba.images", "data.faces", "data.contract"
-                ),
-                predictions=channel_utils.as_channel([Predictions()]),
-                scored_examples=channel_utils.as_channel([standard_artifacts.Examples()]),
-            )
+            examples=examples,
+            model=model,
+            baseline_model=baseline_model,
+            splits=list(splits),
+            detector_crops=detector_crops,
+            embeddings=embeddings,
         )

@@ -15,21 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from tfx.components.util import model_utils
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import (
     Artifact,
     BaseChannel,
     artifact_utils,
-    channel_utils,
-    component_spec,
     standard_artifacts,
 )
 from tfx.utils import path_utils
 
-from components.code_digest import code_digest
 from components.evaluation_report.artifacts import EvaluationReport
 from components.example_gen.artifacts import SamplingManifest
 from components.model_exporter.artifacts import EXPORTED, ExportedModel, Parity
+from components.node import Node
 from components.release_pusher import contents, publish, sbom, triton
 from components.release_pusher.artifacts import (
     PUSHED,
@@ -151,41 +149,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         logger.info("Published release %s", release_dir.name)
 
 
-class ReleasePusherSpec(component_spec.ComponentSpec):  # type: ignore[misc]
-    """Inputs, outputs and properties of the pusher."""
-
-    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
-        "serving_dir": component_spec.ExecutionParameter(type=str),
-        "model_name": component_spec.ExecutionParameter(type=str),
-        "run_config": component_spec.ExecutionParameter(type=str, optional=True),
-        "sign_command": component_spec.ExecutionParameter(type=str, optional=True),
-        "remote": component_spec.ExecutionParameter(type=str, optional=True),
-        "code": component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {  # noqa: RUF012
-        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "exported_model": component_spec.ChannelParameter(type=ExportedModel),
-        "parity": component_spec.ChannelParameter(type=Parity),
-        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "manifest": component_spec.ChannelParameter(type=SamplingManifest),
-        "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        "report": component_spec.ChannelParameter(type=EvaluationReport, optional=True),
-        "model_run": component_spec.ChannelParameter(
-            type=standard_artifacts.ModelRun, optional=True
-        ),
-        "statistics": component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleStatistics, optional=True
-        ),
-        "infra_blessing": component_spec.ChannelParameter(
-            type=standard_artifacts.InfraBlessing, optional=True
-        ),
-    }
-    OUTPUTS = {  # noqa: RUF012
-        "pushed_release": component_spec.ChannelParameter(type=PushedRelease),
-    }
-
-
-class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
+class ReleasePusher(Node):
     """Publishes a blessed, exported model as one release directory.
 
     Args:
@@ -207,7 +171,44 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
       infra_blessing: from InfraValidator, where the pipeline has one; without it nothing is pushed.
     """
 
-    SPEC_CLASS = ReleasePusherSpec
+    INPUTS = {
+        "model": standard_artifacts.Model,
+        "exported_model": ExportedModel,
+        "parity": Parity,
+        "model_blessing": standard_artifacts.ModelBlessing,
+        "manifest": SamplingManifest,
+        "evaluation": standard_artifacts.ModelEvaluation,
+        "report": EvaluationReport,
+        "model_run": standard_artifacts.ModelRun,
+        "statistics": standard_artifacts.ExampleStatistics,
+        "infra_blessing": standard_artifacts.InfraBlessing,
+    }
+    OPTIONAL = frozenset(
+        {
+            "run_config",
+            "sign_command",
+            "remote",
+            "report",
+            "model_run",
+            "statistics",
+            "infra_blessing",
+        }
+    )
+    OUTPUTS = {"pushed_release": PushedRelease}
+    PROPERTIES = {
+        "serving_dir": str,
+        "model_name": str,
+        "run_config": str,
+        "sign_command": str,
+        "remote": str,
+    }
+    CODE = (
+        "components.release_pusher",
+        "data.releases.release",
+        "data.releases.checksums",
+        "data.releases.remote",
+        "data.contract",
+    )
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(
@@ -229,29 +230,19 @@ class ReleasePusher(base_component.BaseComponent):  # type: ignore[misc]
         infra_blessing: BaseChannel | None = None,
     ) -> None:
         super().__init__(
-            spec=ReleasePusherSpec(
-                model=model,
-                exported_model=exported_model,
-                parity=parity,
-                model_blessing=model_blessing,
-                manifest=manifest,
-                evaluation=evaluation,
-                report=report,
-                model_run=model_run,
-                statistics=statistics,
-                infra_blessing=infra_blessing,
-                serving_dir=serving_dir,
-                model_name=model_name,
-                run_config=run_config,
-                sign_command=sign_command or None,
-                remote=remote or None,
-                code=code_digest(
-                    "components.release_pusher",
-                    "data.releases.release",
-                    "data.releases.checksums",
-                    "data.releases.remote",
-                    "data.contract",
-                ),
-                pushed_release=channel_utils.as_channel([PushedRelease()]),
-            )
+            model=model,
+            exported_model=exported_model,
+            parity=parity,
+            model_blessing=model_blessing,
+            manifest=manifest,
+            evaluation=evaluation,
+            report=report,
+            model_run=model_run,
+            statistics=statistics,
+            infra_blessing=infra_blessing,
+            serving_dir=serving_dir,
+            model_name=model_name,
+            run_config=run_config,
+            sign_command=sign_command or None,
+            remote=remote or None,
         )

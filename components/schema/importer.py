@@ -16,7 +16,7 @@ from tfx.types import channel_utils, component_spec, standard_artifacts, standar
 class SchemaImporterSpec(standard_component_specs.ImportSchemaGenSpec):  # type: ignore[misc]
     """ImportSchemaGen's specification and the file's digest."""
 
-    PARAMETERS = {  # noqa: RUF012  # as TFX declares it
+    PARAMETERS = {
         **standard_component_specs.ImportSchemaGenSpec.PARAMETERS,
         "schema_sha256": component_spec.ExecutionParameter(type=str),
     }
