@@ -32,7 +32,7 @@ def compile_(
     overrides: Overrides = None,
     target: Annotated[
         Literal["kubeflow", "vertex"],
-        typer.Option(help="Open-source Kubeflow Pipelines 2.x, or Vertex AI."),
+        typer.Option(help="Open-source Kubeflow Pipelines 2.5 or later, or Vertex AI."),
     ] = "kubeflow",
     output: Annotated[
         Path | None, typer.Option(help="File; the default is runs/<name>.yaml, .json for Vertex.")

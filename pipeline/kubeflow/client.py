@@ -23,16 +23,15 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import kfp_server_api
-import requests
 import tenacity
 import urllib3
 from kfp import client as kfp_client
 
-from data.errors import ClusterError, ConfigError
+from data.errors import ClusterError
+from pipeline.kubeflow import server
+from pipeline.kubeflow.server import COOKIE, TOKEN, refused, unreachable
 from pipeline.kubeflow.settings import Settings
 
-TOKEN: Final = "KFP_TOKEN"
-COOKIE: Final = "KFP_COOKIE"
 SERVICE_ACCOUNT: Final = "KF_PIPELINES_SA_TOKEN_PATH"
 PAGE_SIZE: Final = 100
 ATTEMPTS: Final = 3
@@ -71,8 +70,9 @@ class Cluster:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._where = settings.host or "the cluster of kubectl"
-        if settings.host:
-            self._greet()
+        health = server.ask(settings) if settings.host else None
+        if health is not None:
+            server.check_profile(self._where, health, settings)
         with _quietly(), self._explained("connect", tried_again=False):
             self._client: Any = kfp_client.Client(
                 host=settings.host or None,
@@ -83,9 +83,27 @@ class Cluster:
                 credentials=_service_account(),
             )
         _limit_time(self._client, settings.request_timeout_s)
+        self.health = health or self._ask_client()
+
+    def _ask_client(self) -> server.Health:
+        """Asks through the client, which alone knows where the server is."""
+        raw = self._read(
+            "connect",
+            lambda: self._client._healthz_api.healthz_service_get_healthz(_preload_content=False),
+        )
+        return server.Health.read(json.loads(raw.data))
+
+    def fit_for(self, settings: Settings) -> None:
+        """Raises ClusterError if the server is too old for these settings."""
+        server.check_version(self._where, self.health, settings)
 
     def run(self, package: Path, parameters: Mapping[str, Any], name: str) -> str:
-        """Submits one run; returns its id."""
+        """Submits one run; returns its id.
+
+        Raises:
+          ClusterError: if the server is too old, refuses, or does not answer.
+        """
+        self.fit_for(self._settings)
         experiment = self._experiment()
         with _quietly(), self._explained("start the run"):
             run = self._client.run_pipeline(
@@ -138,6 +156,7 @@ class Cluster:
           ClusterError: if the new one is refused: the old ones are as they were. If an old one
             cannot be removed: says which.
         """
+        self.fit_for(self._settings)
         old = self.schedules(name)
         experiment = self._experiment()
         with _quietly(), self._explained("create the schedule"):
@@ -249,88 +268,9 @@ class Cluster:
         try:
             yield
         except kfp_server_api.ApiException as error:
-            raise refused(self._where, what, error, tried_again) from error
+            raise refused(self._where, what, error, tried_again, ATTEMPTS) from error
         except (urllib3.exceptions.HTTPError, TimeoutError, OSError) as error:
-            raise self._unreachable(what, error, tried_again) from error
-
-    def _unreachable(self, what: str, error: Exception, tried_again: bool) -> ClusterError:
-        remedy = (
-            "Look whether it runs: kubectl -n "
-            f"{self._settings.namespace} get pods; and whether a port-forward is alive."
-        )
-        if not tried_again and what != "connect":
-            remedy = f"It may have been done all the same: genq kubeflow schedules. {remedy}"
-        return ClusterError(
-            f"{self._where} did not answer within {self._settings.request_timeout_s} s, asked to "
-            f"{what}: {type(error).__name__}.",
-            remedy,
-        )
-
-    def _greet(self) -> None:
-        """Asks for the server's health: the client would try for half a minute.
-
-        Raises:
-          ClusterError: if it does not answer, or serves several users and no profile is set.
-        """
-        headers = {}
-        if token := os.environ.get(TOKEN):
-            headers["Authorization"] = f"Bearer {token}"
-        if cookie := os.environ.get(COOKIE):
-            headers["Cookie"] = cookie
-        url = f"{self._settings.host.rstrip('/')}/apis/v2beta1/healthz"
-        try:
-            response = requests.get(url, headers=headers, timeout=self._settings.request_timeout_s)
-        except requests.RequestException as error:
-            raise self._unreachable("connect", error, tried_again=False) from error
-        if not response.ok:
-            problem = kfp_server_api.ApiException(status=response.status_code)
-            problem.body = response.text
-            raise refused(self._where, "connect", problem, tried_again=False) from problem
-        try:
-            several = bool(response.json().get("multi_user"))
-        except (requests.JSONDecodeError, AttributeError) as error:
-            raise ClusterError(
-                f"{url} answered {response.text[:60]!r}, which is not KFP's API.",
-                "A login page? Set KFP_COOKIE or KFP_TOKEN. Another service? Correct `host`.",
-            ) from error
-        if several and not self._settings.profile:
-            raise ConfigError(
-                f"{self._where} serves several users, and no profile is set.",
-                "Set `profile` to your namespace.",
-            )
-
-
-REMEDIES: Final = {
-    400: "The pipeline and the server do not fit: genq kubeflow compile, and look at `error`.",
-    401: "Log in: set KFP_TOKEN or KFP_COOKIE to fresh ones.",
-    403: "This user may not do that in this namespace; ask who administers the profile.",
-    404: "Is `host` the API's address? Its path ends before /apis.",
-    409: "Choose another name, or remove the one that is there.",
-    429: "Wait a little.",
-}
-
-
-def refused(where: str, what: str, error: Any, tried_again: bool) -> ClusterError:
-    """Returns what the API server said, as an error.
-
-    Args:
-      where: the server.
-      what: it was asked to do.
-      error: an ApiException.
-      tried_again: whether it was asked several times.
-    """
-    said = str(error.body or error.reason or "").strip()
-    with contextlib.suppress(ValueError, AttributeError):
-        body = json.loads(said)
-        said = str(body.get("message") or body.get("error") or said)
-    times = f" {ATTEMPTS} times" if tried_again and error.status >= 500 else ""
-    remedy = REMEDIES.get(error.status, "")
-    if error.status >= 500:
-        remedy = "The server has a fault: kubectl logs deploy/ml-pipeline. Then try again."
-    return ClusterError(
-        f"{where} refused to {what}{times}: {error.status}, {said[:500] or 'no reason given'}.",
-        remedy,
-    )
+            raise unreachable(self._settings, self._where, what, error, tried_again) from error
 
 
 def _may_pass(error: BaseException) -> bool:

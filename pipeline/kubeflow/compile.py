@@ -53,6 +53,11 @@ UNCACHED: Final = (
 )
 """Nodes that look at, or change, what KFP's cache key does not hold: files on volumes."""
 
+PATIENCE_S: Final = 365 * 24 * 3600
+"""How long after its first attempt's start a task may begin another. KFP makes Argo's `maxDuration`
+of it, and tells a later attempt to end by then. So it only has to be long, also for a task that
+waits days for a machine: `retries.attempts` and `timeout_s` are what limits an attempt."""
+
 JUDGES: Final = ("validation-gate", "fairness-gate")
 """Nodes that say no for good: trying again only hides it for a while."""
 
@@ -256,11 +261,13 @@ def policies(node: str, settings: Settings) -> dict[str, Any]:
     result: dict[str, Any] = {"cachingOptions": {"enableCache": node not in UNCACHED}}
     retries = settings.retries
     if retries.attempts and node not in JUDGES:
+        waits_s = retries.backoff_s * (2**retries.attempts - 1)
+        all_attempts_s = (retries.attempts + 1) * settings.timeout_s + waits_s
         result["retryPolicy"] = {
             "maxRetryCount": retries.attempts,
             "backoffDuration": f"{retries.backoff_s}s",
             "backoffFactor": 2.0,
-            "backoffMaxDuration": f"{retries.max_backoff_s}s",
+            "backoffMaxDuration": f"{max(PATIENCE_S, all_attempts_s)}s",
         }
     return result
 

@@ -1,16 +1,22 @@
-"""KFP's cron expressions: six fields, of the library robfig/cron that its controller uses.
+"""KFP's cron expressions: six fields, as robfig/cron 1.2.0 reads them, which its controller uses.
 
     second minute hour day-of-month month day-of-week
     0      0      3    *            *     *             every night at 03:00:00
     0      30     2    ?            *     1-5           02:30:00 on working days (0 is Sunday)
 
-A field is `*`, a number, a range a-b, a step */n or a-b/n, or several of these with commas. Months
-and days have names as well (JAN, MON); `?` is `*` for the two fields of days. Where both fields of
-days are restricted, one of them is enough, as in every cron. KFP reads the times in UTC.
+A field is `*` or `?`, a number, a range a-b, a step */n or a-b/n, or several of these with commas.
+Months and days have names as well (JAN, MON). Where neither field of days has a `*` or `?` in it,
+one of them is enough, as in every cron. `@daily` and its like, and `@every 1h30m`, are read too.
+KFP reads the times in UTC. No Python library reads this dialect; a nightly test compares a thousand
+expressions with the Go library. Refused on purpose is what it reads with five fields: it takes the
+first for the second, and nobody who writes five means that.
 """
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -25,9 +31,14 @@ SHORTHANDS: Final = {
     "@midnight": "0 0 0 * * *",
     "@weekly": "0 0 0 * * 0",
     "@monthly": "0 0 0 1 * *",
+    "@yearly": "0 0 0 1 1 *",
+    "@annually": "0 0 0 1 1 *",
 }
-MAX_DAYS: Final = 5 * 366
-"""How far a firing is looked for: 29 February comes within this time."""
+EVERY: Final = re.compile(r"@every ((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+)")
+UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+NUMBER: Final = re.compile(r"\+?[0-9]+")
+MAX_YEARS: Final = 5
+"""How many years after the last one a firing is looked for, as robfig/cron does."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +72,14 @@ class Cron:
     Attributes:
       text: as it was given.
       allowed: field by field, the numbers at which it fires.
-      any_day: whether the fields of days are unrestricted: of the month, of the week.
+      any_day: whether a field of days has a star: of the month, of the week.
+      every_s: seconds from one firing to the next; 0 where the fields say when.
     """
 
     text: str
-    allowed: tuple[frozenset[int], ...]
-    any_day: tuple[bool, bool]
+    allowed: tuple[frozenset[int], ...] = ()
+    any_day: tuple[bool, bool] = (True, True)
+    every_s: int = 0
 
     def after(self, moment: datetime, count: int) -> list[datetime]:
         """Returns the next firings, in UTC.
@@ -74,24 +87,30 @@ class Cron:
         Raises:
           ConfigError: if it never fires, e.g. on 31 February.
         """
-        seconds, minutes, hours, *_ = (sorted(numbers) for numbers in self.allowed)
-        moment = moment.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=1)
+        last = moment.astimezone(UTC).replace(microsecond=0)
+        if self.every_s:
+            return [last + timedelta(seconds=n * self.every_s) for n in range(1, count + 1)]
         found: list[datetime] = []
-        day = moment.replace(hour=0, minute=0, second=0)
-        for _ in range(MAX_DAYS):
-            if self._fires_on(day):
-                for hour in hours:
-                    for minute in minutes:
-                        for second in seconds:
-                            firing = day.replace(hour=hour, minute=minute, second=second)
-                            if firing >= moment:
-                                found.append(firing)
-                            if len(found) == count:
-                                return found
-            day += timedelta(days=1)
+        for firing in self._from(last + timedelta(seconds=1)):
+            found.append(firing)
+            if len(found) == count:
+                return found
         if not found:
             raise ConfigError(f"--cron {self.text!r} never fires.", HELP)
         return found
+
+    def _from(self, moment: datetime) -> Iterator[datetime]:
+        """Yields the firings at or after a moment."""
+        seconds, minutes, hours, *_ = (sorted(numbers) for numbers in self.allowed)
+        day, last_year = moment.replace(hour=0, minute=0, second=0), moment.year
+        while day.year <= last_year + MAX_YEARS:
+            if self._fires_on(day):
+                for hour, minute, second in itertools.product(hours, minutes, seconds):
+                    firing = day.replace(hour=hour, minute=minute, second=second)
+                    if firing >= moment:
+                        last_year = firing.year
+                        yield firing
+            day += timedelta(days=1)
 
     def _fires_on(self, day: datetime) -> bool:
         _, _, _, days, months, weekdays = self.allowed
@@ -109,6 +128,10 @@ def parse(text: str) -> Cron:
     Raises:
       ConfigError: names the field that is wrong, and explains the six.
     """
+    if every := EVERY.fullmatch(text.strip()):
+        parts = re.findall(r"([\d.]+)([a-zµ]+)", every[1])
+        seconds = sum(float(number) * UNITS_S[unit] for number, unit in parts)
+        return Cron(text, every_s=max(1, int(seconds)))
     words = SHORTHANDS.get(text.strip(), text).split()
     if len(words) != len(FIELDS):
         hint = (
@@ -123,7 +146,21 @@ def parse(text: str) -> Cron:
             allowed.append(_numbers(field, word))
         except ValueError as error:
             raise ConfigError(f"--cron {text!r}: {field.name} {word!r}: {error}.", HELP) from error
-    return Cron(text, tuple(allowed), (words[3][0] in "*?", words[5][0] in "*?"))
+    return Cron(text, tuple(allowed), (_has_star(words[3]), _has_star(words[5])))
+
+
+def _spans(word: str) -> list[list[str]]:
+    """Returns a field's parts: the span's words, and the step where there is one."""
+    return [part.split("/") for part in word.split(",") if part]
+
+
+def _is_star(span: str) -> bool:
+    return span.split("-")[0] in ("*", "?")
+
+
+def _has_star(word: str) -> bool:
+    """Returns whether a part of a field is `*` or `?`, also with a step: the Go library's mark."""
+    return any(_is_star(span) for span, *_ in _spans(word))
 
 
 def _numbers(field: Field, word: str) -> frozenset[int]:
@@ -133,28 +170,30 @@ def _numbers(field: Field, word: str) -> frozenset[int]:
       ValueError: says what is wrong.
     """
     found: set[int] = set()
-    for part in word.split(","):
-        span, slash, step_text = part.partition("/")
-        step = int(step_text) if slash and step_text.isdecimal() else 1
-        if slash and (not step_text.isdecimal() or step == 0):
-            raise ValueError(f"the step {step_text!r} is not a positive number")
-        if span == "*" or (span == "?" and field.name.startswith("day")):
+    for span, *steps in _spans(word):
+        if len(steps) > 1:
+            raise ValueError("there is more than one / in a part")
+        if steps and not (NUMBER.fullmatch(steps[0]) and int(steps[0])):
+            raise ValueError(f"the step {steps[0]!r} is not a positive number")
+        first, *last = span.split("-")
+        if _is_star(span):
             low, high = field.low, field.high
+        elif len(last) > 1:
+            raise ValueError(f"the range {span} has more than one -")
         else:
-            first, dash, last = span.partition("-")
             low = _number(field, first)
             # As robfig/cron reads it: "5/10" begins at 5 and goes to the end.
-            high = _number(field, last) if dash else (field.high if slash else low)
+            high = _number(field, last[0]) if last else (field.high if steps else low)
             if high < low:
                 raise ValueError(f"the range {span} ends before it begins")
-        found.update(range(low, high + 1, step))
+        found.update(range(low, high + 1, int(steps[0]) if steps else 1))
     return frozenset(found)
 
 
 def _number(field: Field, text: str) -> int:
     if text.upper() in field.words:
         return field.words.index(text.upper()) + field.low
-    if not text.isdecimal() or not field.low <= int(text) <= field.high:
+    if not NUMBER.fullmatch(text) or not field.low <= int(text) <= field.high:
         words = f" or {field.words[0]} to {field.words[-1]}" if field.words else ""
         raise ValueError(f"{text!r} is not one of {field.low} to {field.high}{words}")
     return int(text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data.errors import ConfigError
 from pipeline.config import PipelineConfig, load, read_yaml
@@ -125,9 +125,18 @@ class Secret(_Model):
 class Retries(_Model):
     """When a container fails: how often it is tried again, and after how long (doubling)."""
 
-    attempts: int = Field(default=2, ge=0)
-    backoff_s: int = Field(default=30, gt=0)
-    max_backoff_s: int = Field(default=600, gt=0)
+    attempts: int = Field(default=2, ge=0, le=10)
+    backoff_s: int = Field(default=30, gt=0, le=86400)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_longest_wait(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "max_backoff_s" in given:
+            raise ValueError(
+                "max_backoff_s is gone: Kubeflow Pipelines knows no longest wait, and took it for "
+                "the time in which all attempts must begin. Leave it out"
+            )
+        return given
 
 
 class Settings(_Model):
@@ -142,6 +151,7 @@ class Settings(_Model):
       volumes: what the data, the releases and the work directory lie on.
       host: of the KFP API, e.g. http://localhost:8080; "" is for inside the cluster, or what
         kubectl is set to.
+      timeout_s: of one attempt of one task, from its pod's start; 0 sets no limit.
       namespace: where KFP's services are.
       profile: namespace of the user, where KFP is set up for several users.
       max_concurrency: runs of the schedule at the same time.

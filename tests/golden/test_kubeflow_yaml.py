@@ -122,6 +122,32 @@ def test_what_looks_outside_is_never_cached_and_judges_are_not_asked_twice(small
     }
 
 
+def seconds(duration: str) -> int:
+    return int(duration.removesuffix("s"))
+
+
+def test_a_slow_attempt_is_tried_again(small: Any, gpu: Any) -> None:
+    """Argo takes backoffMaxDuration for a time from the first attempt's start: all attempts, each
+    as long as it may take, and the waits between them must fit, with days for a queue."""
+    for one, timeout_s, attempts in ((small, 0, 1), (gpu, 86400, 3)):
+        for name, task in one.spec["root"]["dag"]["tasks"].items():
+            if retry := task.get("retryPolicy"):
+                assert retry["maxRetryCount"] == attempts
+                waits_s = sum(seconds(retry["backoffDuration"]) * 2**n for n in range(attempts))
+                longest_s = (attempts + 1) * (timeout_s or 14 * 86400) + waits_s
+                assert seconds(retry["backoffMaxDuration"]) > longest_s + 14 * 86400, name
+
+
+def test_more_time_than_a_year_is_given_where_the_settings_ask_for_it() -> None:
+    """Ten attempts of a hundred days."""
+    from pipeline.kubeflow.compile import policies
+    from pipeline.kubeflow.settings import load_settings
+
+    settings = load_settings(SMALL, ["retries.attempts=10", "timeout_s=8640000"])
+    compiled = policies("trainer", settings)["retryPolicy"]
+    assert seconds(compiled["backoffMaxDuration"]) == 11 * 8640000 + 30 * (2**10 - 1)
+
+
 def test_the_trainer_gets_its_gpu_and_its_machines_and_only_the_pusher_the_key(gpu: Any) -> None:
     """As deploy/kubeflow/gpu.yaml says."""
     trainer = gpu.spec["deploymentSpec"]["executors"]["trainer_executor"]["container"]

@@ -1,7 +1,7 @@
 """A small API server of Kubeflow Pipelines, over real HTTP: what v2beta1 says, and its errors.
 
 Bodies are checked against the models of `kfp_server_api`, packages against the messages of KFP. A
-test may queue faults: a status to answer with, or HANG.
+test may queue faults: a status to answer with, HANG, or HANG_UP.
 """
 
 import json
@@ -23,6 +23,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
 
 HANG = 0
+HANG_UP = -1
 PAGE = 2
 """Smaller than the client asks for, so that listing takes several pages."""
 
@@ -45,11 +46,17 @@ class Server:
 
     Attributes:
       token: that requests must bear; "" lets everybody in.
+      version: its tag.
+      page: whether KFP's page stands before it, as behind svc/ml-pipeline-ui: it answers for the
+        server's health, in other words.
       log: "METHOD path", in order.
     """
 
     token: str = ""
     multi_user: bool = False
+    version: str = "2.17.0"
+    page: bool = False
+    ready: bool = True
     experiments: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, Any] = field(default_factory=dict)
     recurring: dict[str, Any] = field(default_factory=dict)
@@ -121,6 +128,8 @@ class Handler(BaseHTTPRequestHandler):
             answer = self.route(method, path, query, body)
             self.stumble(method, path, after=True)
             self.reply(200, answer)
+        except ConnectionResetError:
+            self.close_connection = True
         except RefusedError as error:
             self.reply(error.status, {"error": str(error), "code": 2, "message": str(error)})
         except (KeyError, json_format.ParseError) as error:
@@ -130,13 +139,28 @@ class Handler(BaseHTTPRequestHandler):
         if fault := self.server_.fault(method, path, after):
             if fault.status == HANG:
                 time.sleep(2.5)
+            elif fault.status == HANG_UP:
+                self.connection.close()
+                raise ConnectionResetError
             else:
                 raise RefusedError(fault.status, fault.message)
 
     def route(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
         state = self.server_
         if path == "/healthz":
-            return {"multi_user": state.multi_user}
+            if state.page:  # frontend/server/handlers/healthz.ts of 2.5
+                return {
+                    "apiServerReady": state.ready,
+                    "apiServerTagName": state.version,
+                    "apiServerMultiUser": state.multi_user,
+                    "frontendTagName": "2.17.0",
+                }
+            return {
+                "commit_sha": "7b70c7b",
+                "tag_name": state.version,
+                "multi_user": state.multi_user,
+                "pipeline_store": "database",
+            }
         if path == "/experiments" and method == "GET":
             wanted = json.loads(query["filter"])["predicates"][0]
             if wanted["key"] != "display_name" or wanted["operation"] not in ("EQUALS", 1):

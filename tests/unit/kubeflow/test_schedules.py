@@ -219,16 +219,87 @@ def test_a_server_that_hangs_or_is_not_there_is_told_in_time(genq: Genq, server:
     server.faults.append(kfp_server.Fault("GET", "/healthz", kfp_server.HANG))
     with pytest.raises(ClusterError, match="did not answer within 1 s, asked to connect"):
         genq("schedules")
-    with pytest.raises(ClusterError, match="asked to connect: ConnectionError") as error:
+    with pytest.raises(ClusterError, match="9 refused the connection, asked to connect") as error:
         genq("schedules", "--set", "host=http://127.0.0.1:9")
     assert "port-forward" in error.value.remedy
+    with pytest.raises(ClusterError, match=r"nowhere.invalid: there is no host of this name"):
+        genq("schedules", "--set", "host=http://nowhere.invalid")
+
+
+def test_a_server_that_goes_away_meanwhile_is_told_as_what_it_is(
+    genq: Genq, server: "Server"
+) -> None:
+    """A broken connection is no time-out; it may have been done all the same."""
+    import kfp_server
+
+    genq("run")
+    server.faults.append(kfp_server.Fault("POST", "/runs", kfp_server.HANG_UP))
+    with pytest.raises(ClusterError, match="The connection to .* broke, asked to start") as error:
+        genq("run")
+    assert "may have been done all the same" in error.value.remedy
+
+
+@pytest.mark.parametrize("page", [False, True])
+@pytest.mark.parametrize(
+    ("version", "settings", "said"),
+    [
+        (
+            "2.4.1",
+            "namespace=kubeflow",
+            r"is Kubeflow Pipelines 2.4.1; genq's .* need 2.5 or later",
+        ),
+        ("2.15.0", "sub_path", r"2.15.0; volumes.sub_path \(of genq\) needs 2.16 or later"),
+        ("2.5.0", "namespace=kubeflow", ""),
+        ("2.16.1", "sub_path", ""),
+        ("3.0.0-rc1", "sub_path", ""),
+        ("unknown", "sub_path", ""),
+        ("", "sub_path", ""),
+    ],
+)
+def test_a_server_that_is_too_old_is_named_before_anything_is_sent(
+    genq: Genq, server: "Server", version: str, settings: str, said: str, page: bool
+) -> None:
+    """Behind KFP's page as well; who names no version is believed."""
+    server.version, server.page = version, page
+    if settings == "sub_path":
+        settings = "volumes=[{claim: genq, mount_path: /mnt/genq, sub_path: a}]"
+    for command in (("run",), ("schedule", "--cron", NIGHTLY)):
+        if said:
+            with pytest.raises(ClusterError, match=said) as error:
+                genq(*command, "--set", settings)
+            assert error.value.remedy.startswith("Upgrade Kubeflow Pipelines")
+        else:
+            genq(*command, "--set", settings)
+    assert all(line == "GET /healthz" for line in server.log) == bool(said)
+    genq("schedules")
+
+
+def test_a_page_without_its_server_is_named(genq: Genq, server: "Server") -> None:
+    """The page answers 200 all the same."""
+    server.page, server.ready = True, False
+    with pytest.raises(ClusterError, match="the API server behind it does not") as error:
+        genq("run")
+    assert "kubectl -n kubeflow get pods" in error.value.remedy
+
+
+def test_a_server_that_only_the_client_finds_is_asked_for_its_version(
+    genq: Genq, server: "Server", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `host`: inside the cluster, or by an environment variable of the client's."""
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", server.url)
+    genq("run", "--set", "host=''")
+    assert len(server.runs) == 1
+    server.version = "2.4.1"
+    with pytest.raises(ClusterError, match=r"is Kubeflow Pipelines 2\.4\.1"):
+        genq("run", "--set", "host=''")
 
 
 def test_a_server_for_several_users_wants_a_profile(genq: Genq, server: "Server") -> None:
     """And sends it along."""
     server.multi_user = True
-    with pytest.raises(ConfigError, match="no profile is set"):
-        genq("run")
+    for server.page in (False, True):
+        with pytest.raises(ConfigError, match="no profile is set"):
+            genq("run")
     genq("run", "--set", "profile=me")
     [experiment] = server.experiments.values()
     assert experiment["namespace"] == "me"

@@ -40,6 +40,8 @@ def test_every_environment_loads(file: Path) -> None:
         ("resources={trainer: [", r"the value is not YAML"),
         ("volumes=[{claim: c, mount_path: mnt}]", r"volumes.0.mount_path: .*absolute path"),
         ("retries.attempts=-1", r"retries.attempts: found -1; .*greater than or equal to 0"),
+        ("retries.attempts=11", r"retries.attempts: found 11; .*less than or equal to 10"),
+        ("retries.max_backoff_s=300", r"retries: found .*max_backoff_s is gone: .*no longest wait"),
         ("max_concurrency=11", r"max_concurrency: found 11; .*less than or equal to 10"),
         ("image", "found no '='"),
     ],
