@@ -78,6 +78,7 @@ def rehearse(
         TaskResult,
         failure,
         local_settings,
+        pods,
     )
 
     compiled = compile_pipeline(local_settings(settings, data, workdir))
@@ -88,15 +89,60 @@ def rehearse(
     def ended(result: TaskResult) -> None:
         took = "" if result.outcome is Outcome.CACHED else f" in {result.seconds:.1f} s"
         answers = "".join(f", {k} {v}" for k, v in (result.answers or {}).items())
-        typer.echo(f"{result.name:<20} {result.outcome.value}{took}{answers}")
+        again = f", {result.attempts} attempts" if result.attempts > 1 else ""
+        typer.echo(f"{result.name:<20} {result.outcome.value}{took}{again}{answers}")
 
     results = rehearsal.run(ended=ended, workers=workers)
+    containers = sum(result.attempts for result in results.values())
+    typer.echo(
+        f"On a cluster: {pods(results)} pods, {containers} of them with a container of genq's."
+    )
     if error := failure(results):
         raise error
     if results["trainer"].outcome is Outcome.CACHED:
         typer.echo("Nothing changed in data, settings or code: nothing was trained.")
     found = (results["baseline-version"].answers or {}).get(FOUND, NOTHING)
     typer.echo("Compared with no release." if found == NOTHING else f"Compared with {found}.")
+
+
+@app.command()
+def doctor(
+    settings_file: SettingsFile,
+    overrides: Overrides = None,
+    outside: Annotated[
+        bool, typer.Option("--outside", help="Only look from here; start no run.")
+    ] = False,
+    timeout_s: Annotated[
+        float, typer.Option(min=1, help="For the run of one small task, image pull included.")
+    ] = 900,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Look at the cluster, from here and from inside by a run of one small task.
+
+    Says of each check whether it passed, failed or was skipped, and what to do. Ends with exit
+    code 1 if one failed.
+    """
+    import json
+
+    from pipeline.kubeflow import doctor as examination
+    from pipeline.kubeflow.settings import load_settings
+
+    settings = load_settings(settings_file, overrides or ())
+    findings = []
+    for one in examination.examine(settings, not outside, timeout_s):
+        findings.append(one)
+        if not as_json:
+            typer.echo(f"{one.status.value:<8} {one.check:<20} {one.found}".rstrip())
+            if one.todo:
+                typer.echo(f"{'':<8} {'what to do':<20} {one.todo}")
+    if as_json:
+        typer.echo(json.dumps([vars(one) for one in findings], indent=2))
+    if broken := [f.check for f in findings if f.status is examination.Status.FAILED]:
+        if not as_json:
+            typer.echo(f"A run would fail here: {', '.join(broken)}.")
+        raise typer.Exit(1)
+    if not as_json:
+        typer.echo("A run can start here: genq kubeflow run.")
 
 
 Package = Annotated[

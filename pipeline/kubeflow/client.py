@@ -57,6 +57,19 @@ class Schedule:
     created: str
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How a run stands.
+
+    Attributes:
+      state: in the API's words: PENDING, RUNNING, SUCCEEDED, FAILED, …
+      messages: that Argo has of its nodes: why a pod waits, what a failed one said.
+    """
+
+    state: str
+    messages: tuple[str, ...]
+
+
 class Cluster:
     """One KFP API server.
 
@@ -115,6 +128,30 @@ class Cluster:
                 service_account=self._settings.service_account or None,
             )
         return str(run.run_id)
+
+    def progress(self, run_id: str) -> Progress:
+        """Returns how a run stands. Only the older API hands out what Argo says of its nodes.
+
+        Raises:
+          ClusterError: if the server refuses, or does not answer.
+        """
+        run = self._read("look at the run", partial(self._client.get_run, run_id))
+        api = self._client._run_api.api_client
+        raw = self._read(
+            "look at the run's nodes",
+            lambda: api.call_api(
+                "/apis/v1beta1/runs/{run_id}",
+                "GET",
+                path_params={"run_id": run_id},
+                auth_settings=["Bearer"],
+                _preload_content=False,
+            ),
+        )
+        runtime = json.loads(raw.data).get("pipeline_runtime") or {}
+        workflow = json.loads(runtime.get("workflow_manifest") or "{}")
+        nodes = workflow.get("status", {}).get("nodes") or {}
+        said = {node["message"]: None for node in nodes.values() if node.get("message")}
+        return Progress(str(run.state or "PENDING"), tuple(said))
 
     def url(self, run_id: str) -> str:
         """Returns where a person looks at a run."""

@@ -32,11 +32,14 @@ from pipeline.pipeline import SCHEMA, create_pipeline
 
 COMMAND: Final = ("python", "-m", "pipeline.kubeflow.entrypoint")
 SCHEMA_VERSION: Final = "2.1.0"
+NOTES: Final = "final-errors"
+"""Folder below the work directory: what no further attempt can mend (entrypoint.py)."""
 
 
 PARAMETERS: Final = {
     "data_root": (("data-version", "data_root"), ("example-gen", "input_base")),
     "serving_dir": (
+        ("data-version", "serving_dir"),
         ("baseline-version", "serving_dir"),
         ("baseline", "serving_dir"),
         ("release-pusher", "serving_dir"),
@@ -125,7 +128,8 @@ def compile_pipeline(settings: Settings, target: TargetName = "kubeflow") -> Com
     tasks = spec["root"]["dag"]["tasks"]
     executors = spec["deploymentSpec"]["executors"]
     for name, node in nodes.items():
-        executors[EXECUTOR.format(name)] = {"container": container(node, settings, target)}
+        made = container(node, settings, target, f"{config.workdir}/{NOTES}")
+        executors[EXECUTOR.format(name)] = {"container": made}
         tasks[name] |= policies(name, settings)
     shorten_titles(spec)
     connect_lookups(spec)
@@ -179,10 +183,16 @@ def any_title() -> Iterator[None]:
         compiler_utils._SCHEMA_TITLE_RE = strict
 
 
-def container(node: Any, settings: Settings, target: TargetName) -> dict[str, Any]:
+def container(node: Any, settings: Settings, target: TargetName, notes: str) -> dict[str, Any]:
     """Returns a node's container: image, command line, environment, resources.
 
     KFP hands inputs over without their types: the command line carries them.
+
+    Args:
+      node: of the pipeline.
+      settings: of the environment.
+      target: what it is compiled for.
+      notes: folder on a volume that all attempts of a task see.
     """
     spec = node.executor_spec
     beam = isinstance(spec, executor_spec.BeamExecutorSpec)
@@ -192,6 +202,8 @@ def container(node: Any, settings: Settings, target: TargetName) -> dict[str, An
     else:
         arguments += ["--executor", _path(spec.executor_class)]
     arguments += ["--types", json.dumps(types(node), sort_keys=True)]
+    if node.id not in JUDGES:  # which are not tried again
+        arguments += ["--notes", notes]
     if node.id == "example-gen":
         arguments += ["--driver", _path(node.DRIVER_CLASS)]
     image = settings.images.get(node.id) or settings.images.get(DEFAULT) or settings.image

@@ -5,13 +5,17 @@ outputs in the launcher's folders, and the ExecutorOutput file. Stands where TFX
 fails on open-source KFP: inputs come without their types, and no URI can be opened. A lookup is a
 plain function and imports no TFX.
 
-Exit code 0, or that of the error (data/errors.py), or 1. What went wrong is also the pod's
-termination message, which KFP's page shows.
+Exit code 0, or that of the error (data/errors.py), or 1; KFP's launcher, which starts this, makes 1
+of every failure. What went wrong is also the pod's termination message, which KFP's page shows.
+KFP tries a failed container again whatever failed. An error that another attempt cannot mend
+(FINAL) is noted on the volume for a while, and the next attempt of the same task ends at once with
+the same words. Who mends the data and presses "Retry" is not held up: see NOTE_HOLDS_S.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import importlib.metadata
 import json
@@ -19,12 +23,13 @@ import logging
 import os
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from data.errors import ConfigError, GenqError
+from data.errors import ConfigError, DataError, GateError, GenqError
 from pipeline.kubeflow.artifacts import local_path, metadata, to_tfx
 from pipeline.kubeflow.lookup import Task, is_absent
 
@@ -33,6 +38,13 @@ TERMINATION_LOG: Final = "GENQ_TERMINATION_LOG"
 DEFAULT_TERMINATION_LOG: Final = "/dev/termination-log"
 MAX_MESSAGE_BYTES: Final = 4096
 RUN_ID: Final = "run_id"
+FINAL: Final = (ConfigError, DataError, GateError)
+NOTE_HOLDS_S: Final = 15 * 60
+"""Longer than attempts are apart. KFP before 2.17 does not tell a container which attempt it is: a
+run that a person retries later is one in which something may have been mended."""
+RETRY_INDEX: Final = "KFP_RETRY_INDEX"
+"""Environment variable of newer versions: 0 is a first attempt."""
+AGAIN: Final = "Not tried again, since that would change nothing. When it is mended: a new run"
 
 logger = logging.getLogger("genq.kubeflow")
 
@@ -41,10 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one node; returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     arguments, beam_args = parse(sys.argv[1:] if argv is None else argv)
+    note = note_of(arguments)
+    if note and os.environ.get(RETRY_INDEX) != "0" and (known := read_note(note)):
+        message, code = known
+        tell(f"{message}\n{AGAIN}.")
+        write_note(note, message, code)
+        return code
     try:
         run_node(arguments, beam_args)
     except Exception as error:
-        return report(arguments.node, error)
+        message, code = explain(arguments.node, error)
+        tell(message)
+        if note and isinstance(found_in(error), FINAL):
+            write_note(note, message, code)
+        return code
     return 0
 
 
@@ -58,17 +80,21 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--input", required=True, help="ExecutorInput as JSON; KFP fills it in")
     parser.add_argument("--types", required=True, help="classes of artifacts, as JSON")
     parser.add_argument("--driver", help="import path of a file-based ExampleGen's driver")
+    parser.add_argument("--notes", help="folder that the attempts of a task share")
     return parser.parse_known_args(argv)
 
 
-def report(node: str, error: Exception) -> int:
-    """Tells people what went wrong, in the log and on KFP's page; returns the exit code."""
+def explain(node: str, error: Exception) -> tuple[str, int]:
+    """Returns what went wrong, for people, and the exit code; a fault's traceback is printed."""
     ours = found_in(error)
     if ours is None:
         traceback.print_exception(error)
-        message = f"{node}: {type(error).__name__}: {error}"
-    else:
-        message = f"{node}: {ours}"
+        return f"{node}: {type(error).__name__}: {error}", 1
+    return f"{node}: {ours}", ours.exit_code
+
+
+def tell(message: str) -> None:
+    """Says it in the log and on KFP's page."""
     print(f"Error: {message}", file=sys.stderr, flush=True)
     path = Path(os.environ.get(TERMINATION_LOG, DEFAULT_TERMINATION_LOG))
     try:
@@ -77,7 +103,45 @@ def report(node: str, error: Exception) -> int:
             path.write_bytes(message.encode()[:MAX_MESSAGE_BYTES])
     except OSError as problem:
         logger.warning("%s cannot be written: %s", path, problem)
-    return ours.exit_code if ours else 1
+
+
+def note_of(arguments: argparse.Namespace) -> Path | None:
+    """Returns where this task's attempts note a final error.
+
+    KFP's driver decides once a task where its outputs go; every attempt is given the same place,
+    and no other task ever is.
+    """
+    try:
+        place = json.loads(arguments.input)["outputs"]["outputFile"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    digest = hashlib.sha256(f"{arguments.node} {place}".encode()).hexdigest()[:24]
+    return Path(arguments.notes) / f"{digest}.json" if arguments.notes else None
+
+
+def read_note(note: Path) -> tuple[str, int] | None:
+    """Returns message and exit code of an earlier attempt, if it noted them."""
+    try:
+        if note.stat().st_mtime < time.time() - NOTE_HOLDS_S:
+            return None
+        known = json.loads(note.read_text())
+        return str(known["message"]), int(known["exit_code"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_note(note: Path, message: str, code: int) -> None:
+    """Notes a final error, and removes old notes; a volume that cannot be written keeps none."""
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        for old in note.parent.glob("*.json"):
+            if old.stat().st_mtime < time.time() - NOTE_HOLDS_S:
+                old.unlink(missing_ok=True)
+        staged = note.with_suffix(".new")
+        staged.write_text(json.dumps({"message": message, "exit_code": code}))
+        staged.replace(note)
+    except OSError as problem:
+        logger.warning("%s cannot be written: %s", note, problem)
 
 
 def found_in(error: BaseException | None) -> GenqError | None:

@@ -1,14 +1,19 @@
-"""What KFP's driver and launcher do, as far as it is a function of what they are given.
+"""What KFP's driver and launcher do, and Argo's retries, as a function of what they are given.
 
-In: a task's inputs and its component, as JSON. Out: where its outputs go, its cache key, and what
-stands in its command line. As KFP's sources say (2.17: backend/src/v2/).
+In: a task's inputs and its component, as JSON. Out: where its outputs go, its cache key, what
+stands in its command line, how often it is tried. As KFP's sources say (2.17: backend/src/v2/), and
+Argo's (4.0: processNodeRetries).
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import time
 import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +102,40 @@ def replace(word: str, known: list[tuple[str, str]]) -> str:
     for placeholder, value in known:
         word = word.replace(placeholder, value)
     return word
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """How often a container was started, and how its last start ended."""
+
+    number: int = 0
+    message: str = ""
+    code: int = 0
+
+
+def try_again(policy: Mapping[str, Any], launch: Callable[[], tuple[str, int]]) -> Attempts:
+    """Starts a container until it succeeds or the policy ends it; the waits are only counted.
+
+    The policy is what KFP makes of it: `backoffMaxDuration` is the time from the first attempt's
+    start in which others begin, and 0 where it is missing.
+
+    Args:
+      policy: of the task, in JSON's names; empty where it is not tried again.
+      launch: returns a message and an exit code.
+    """
+    began_s, waited_s = time.monotonic(), 0.0
+    wait_s = _seconds(policy.get("backoffDuration", "0s"))
+    longest_s = _seconds(policy.get("backoffMaxDuration", "0s"))
+    for number in itertools.count(1):
+        message, code = launch()
+        waited_s += wait_s
+        wait_s *= policy.get("backoffFactor", 2.0)
+        late = time.monotonic() - began_s + waited_s > longest_s
+        if not code or late or number > policy.get("maxRetryCount", 0):
+            break
+    return Attempts(number, message, code)
+
+
+def _seconds(duration: str) -> int:
+    """Reads a protobuf Duration in JSON, of which KFP takes the whole seconds."""
+    return int(float(duration.removesuffix("s")))

@@ -7,6 +7,7 @@ artifact. Where there is nothing yet, the text is NOTHING and the artifact holds
 pipeline/kubeflow/entrypoint.py then drops that input, as TFX does with an empty channel.
 
     data-version         fingerprint of the data set     -> a parameter of example-gen
+                         (the first task: it also sees whether work and releases can be written)
     baseline-version     which release to compare with   -> baseline             -> its model
     previous-version     which statistics passed before  -> previous-statistics  -> the statistics
     passed-statistics    keeps this run's, once validation-gate let them pass
@@ -16,11 +17,15 @@ Plain functions on folders; TFX, which takes many seconds to import, is not need
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
 import shutil
+import stat
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +33,7 @@ from typing import Any, Final
 from data import files
 from data.celeba.layouts import IMAGE_SUFFIXES, find_layout, is_part
 from data.celeba.spans import newest_spans
-from data.errors import ReleaseError
+from data.errors import ConfigError, ReleaseError, ResourceError
 from data.releases import checksums, release
 
 logger = logging.getLogger("genq.lookup")
@@ -67,10 +72,51 @@ def data_version(task: Task) -> None:
     """Answers with a fingerprint of the data set that will be read.
 
     Raises:
-      DataError: if there is none.
+      ConfigError: if a later task could not write what it makes.
+      DataError: if there is no data set.
     """
     parameters = task.parameters
+    check_writable(Path(parameters["workdir"]), "workdir")
+    check_writable(Path(parameters["serving_dir"]), "release.serving_dir")
     task.answers[FOUND] = version_of(parameters["data_root"], int(parameters.get("window", 1)))
+
+
+def check_writable(folder: Path, setting: str) -> None:
+    """Makes a folder, writes into it and renames, as trainer and pusher will.
+
+    Raises:
+      ConfigError: if that is refused, as on a claim that belongs to root.
+      ResourceError: if the volume is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = Path(tempfile.mkdtemp(prefix=".genq-probe-", dir=folder))
+        try:
+            (probe / "file").write_text("written")
+            (probe / "file").rename(probe / "renamed")
+        finally:
+            shutil.rmtree(probe)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        if error.errno == errno.ENOSPC:
+            raise ResourceError(f"{folder}: {why}.", "Give the volume more space.") from error
+        raise ConfigError(
+            f"{folder} ({setting}) cannot be written by this container, which runs as uid "
+            f"{os.geteuid()}: {why}{_owner(folder)}.",
+            f"Give it to that user once: `chown -R {os.geteuid()} {folder}` in a pod that runs as "
+            "root and mounts the claim; deploy/kubernetes/kubeflow-claim.yaml has one. A volume "
+            "that is mounted read-only has to be mounted otherwise.",
+        ) from error
+
+
+def _owner(folder: Path) -> str:
+    """Returns to whom a folder belongs, or what of its path there is."""
+    for there in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            status = there.stat()
+            kind = stat.filemode(status.st_mode)
+            return f"; {there} belongs to uid {status.st_uid} ({kind})"
+    return ""
 
 
 def version_of(data_root: str, window: int = 1) -> str:

@@ -17,14 +17,16 @@ class PlaceholderExecutor(base_executor.BaseExecutor):  # type: ignore[misc]  # 
 
 
 class DataVersion(Node):
-    """Which data there are now; answers with the parameter FOUND."""
+    """Which data there are now; answers with the parameter FOUND. Later nodes write the folders."""
 
-    PROPERTIES = {"data_root": str, "window": str}
+    PROPERTIES = {"data_root": str, "window": str, "workdir": str, "serving_dir": str}
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PlaceholderExecutor)
     FUNCTION = f"{LOOKUP}.data_version"
 
-    def __init__(self, data_root: str, window: int) -> None:
-        super().__init__(data_root=data_root, window=str(window))
+    def __init__(self, data_root: str, window: int, workdir: str, serving_dir: str) -> None:
+        super().__init__(
+            data_root=data_root, window=str(window), workdir=workdir, serving_dir=serving_dir
+        )
 
 
 class BaselineVersion(Node):

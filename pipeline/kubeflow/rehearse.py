@@ -5,7 +5,9 @@ launcher as their sources say (2.17: driver/container.go, resolve.go, cache.go, 
 artifacts live in an object store under URIs that only the launcher can open, inputs arrive with an
 empty type and a number for a name, the cache knows ids and not content, parameters have defaults,
 importers and placeholders are resolved. A task is a process with the container's command line and
-environment, and nothing else of this process'. What is not played: pods, retries, volumes.
+environment, and nothing else of this process'. The launcher ends with 1 whatever the program ends
+with, Argo tries again as its retry policy says (without the waits), and each task's pods are
+counted. What is not played: pods' machines, volumes, users, and the network.
 """
 
 from __future__ import annotations
@@ -26,7 +28,15 @@ from typing import Any, Final
 from data.errors import ConfigError, GenqError
 from pipeline.kubeflow.artifacts import LAUNCHER_ROOT
 from pipeline.kubeflow.entrypoint import TERMINATION_LOG
-from pipeline.kubeflow.launcher import cache_key, in_pod, placeholders, provision, replace
+from pipeline.kubeflow.launcher import (
+    Attempts,
+    cache_key,
+    in_pod,
+    placeholders,
+    provision,
+    replace,
+    try_again,
+)
 from pipeline.kubeflow.object_store import ObjectStore, State
 from pipeline.kubeflow.settings import Settings
 
@@ -46,7 +56,11 @@ class TaskResult:
     """One task of one run.
 
     Attributes:
-      message: of a failed task: what KFP's page would show.
+      message: of a failed task: what KFP's page would show of its last pod.
+      exit_code: of its last container: 1 if it failed, for KFP's launcher makes 1 of everything.
+      program_exit_code: what the program itself ended with; only the log of a cluster tells it.
+      attempts: how often its container was started.
+      pods: that Kubernetes would have started: the driver's, and one an attempt.
       answers: its output parameters.
       artifacts: output -> URI.
     """
@@ -56,6 +70,9 @@ class TaskResult:
     seconds: float
     message: str = ""
     exit_code: int = 0
+    program_exit_code: int = 0
+    attempts: int = 0
+    pods: int = 1
     answers: Mapping[str, Any] | None = None
     artifacts: Mapping[str, str] | None = None
 
@@ -134,6 +151,11 @@ def resolve_parameters(spec: dict[str, Any], given: Mapping[str, Any]) -> dict[s
     return result
 
 
+def pods(results: Mapping[str, TaskResult]) -> int:
+    """Returns how many pods a run would have: those of its tasks, and the pipeline's own driver."""
+    return 1 + sum(result.pods for result in results.values())
+
+
 class _Run:
     """One run: driver and launcher."""
 
@@ -156,17 +178,20 @@ class _Run:
         inputs = self._inputs(task, component)
         if "importer" in executor:
             outputs = self._import(executor["importer"], component, inputs)
-            outcome, failure = Outcome.RAN, ("", 0)
+            outcome, attempts = Outcome.RAN, Attempts()
         else:
-            outputs, outcome, failure = self._container(name, task, component, executor, inputs)
+            outputs, outcome, attempts = self._container(name, task, component, executor, inputs)
         self.outputs[name] = outputs
         state = self.cluster.state
         return TaskResult(
             name=name,
             outcome=outcome,
             seconds=time.monotonic() - started_s,
-            message=failure[0],
-            exit_code=failure[1],
+            message=attempts.message,
+            exit_code=1 if attempts.code else 0,
+            program_exit_code=attempts.code,
+            attempts=attempts.number,
+            pods=1 + attempts.number,
             answers=outputs.get("parameters", {}),
             artifacts={k: state.artifacts[i]["uri"] for k, i in outputs["artifacts"].items()},
         )
@@ -231,7 +256,7 @@ class _Run:
         component: dict[str, Any],
         executor: dict[str, Any],
         inputs: dict[str, Any],
-    ) -> tuple[dict[str, Any], Outcome, tuple[str, int]]:
+    ) -> tuple[dict[str, Any], Outcome, Attempts]:
         """Answers from the cache, or launches (driver/container.go)."""
         pod = self.cluster.root / "pods" / self.id / name
         outputs = provision(component.get("outputDefinitions", {}), self.pipeline_root, name, pod)
@@ -245,20 +270,25 @@ class _Run:
         cached = self.cluster.state.cache.get(f"{self.name}/{key}")
         may_cache = task.get("cachingOptions", {}).get("enableCache", False)
         if may_cache and cached:
-            return cached, Outcome.CACHED, ("", 0)
-        message, code = self._launch(executor["container"], inputs, outputs, pod)
-        if code:
-            return {"artifacts": {}, "parameters": {}}, Outcome.FAILED, (message, code)
+            return cached, Outcome.CACHED, Attempts()
+        attempts = try_again(
+            task.get("retryPolicy", {}),
+            lambda: self._launch(executor["container"], inputs, outputs, pod),
+        )
+        if attempts.code:
+            return {"artifacts": {}, "parameters": {}}, Outcome.FAILED, attempts
         published = self._publish(inputs, outputs, pod)
         if may_cache:
             self.cluster.state.remember(f"{self.name}/{key}", published)
         shutil.rmtree(pod)
-        return published, Outcome.RAN, ("", 0)
+        return published, Outcome.RAN, attempts
 
     def _launch(
         self, container: dict[str, Any], inputs: dict[str, Any], outputs: dict[str, Any], pod: Path
     ) -> tuple[str, int]:
-        """Downloads, runs the command; returns the termination message and the exit code."""
+        """Downloads, runs the command; returns the page's message and the program's exit code."""
+        if pod.exists():
+            shutil.rmtree(pod)  # each attempt is a new pod
         for found in inputs["artifacts"].values():
             for artifact in found["artifacts"]:
                 self.cluster.store.download(artifact["uri"], in_pod(pod, artifact["uri"]))
@@ -285,12 +315,15 @@ class _Run:
         logs = self.cluster.root / "logs" / self.id
         logs.mkdir(parents=True, exist_ok=True)
         log = logs / f"{pod.name}.log"
-        with log.open("wb") as file:
+        with log.open("ab") as file:
             ended = subprocess.run(
                 command, cwd=pod, env=environment, stdout=file, stderr=subprocess.STDOUT
             )
-        message = termination_log.read_text() or f"{pod.name}: see {log}"
-        return message, ended.returncode
+        if not ended.returncode:
+            return "", 0
+        # Argo's words for a container that failed; the launcher, not the program, ends with 1.
+        said = termination_log.read_text() or f"{pod.name}: see {log}"
+        return f"main: Error (exit code 1): {said}", ended.returncode
 
     def _publish(
         self, inputs: dict[str, Any], outputs: dict[str, Any], pod: Path
@@ -339,8 +372,13 @@ def failure(results: Mapping[str, TaskResult]) -> TaskFailedError | None:
 
 
 class TaskFailedError(GenqError):
-    """A task failed; the exit code is its own."""
+    """A task failed; here, where a program can be asked, the exit code is its own."""
 
     def __init__(self, result: TaskResult) -> None:
-        super().__init__(result.message, f"{result.name} ended with {result.exit_code}.")
-        self.exit_code = result.exit_code
+        attempts = "1 attempt" if result.attempts == 1 else f"{result.attempts} attempts"
+        super().__init__(
+            result.message,
+            f"{result.name} failed after {attempts}; its program ended with "
+            f"{result.program_exit_code}.",
+        )
+        self.exit_code = result.program_exit_code

@@ -179,6 +179,17 @@ class Settings(_Model):
     request_timeout_s: int = Field(default=30, gt=0)
     max_concurrency: int = Field(default=1, ge=1, le=10)
 
+    @model_validator(mode="after")
+    def _volumes_have_names_of_their_own(self) -> Settings:
+        claims = {volume.claim for volume in self.volumes}
+        if both := sorted(claims & {s.name for s in self.secrets if s.mount_path}):
+            raise ValueError(
+                f"a claim and a secret that is mounted are both called {both[0]}; Kubeflow "
+                "Pipelines names a pod's volume after either, and would mount one of them twice. "
+                "Copy the secret under another name"
+            )
+        return self
+
     def resources_of(self, node: str) -> Resources:
         """Returns the node's own, else the default's."""
         return self.resources.get(node) or self.resources.get(DEFAULT) or Resources()
@@ -215,11 +226,12 @@ def load_settings(file: Path, overrides: Iterable[str] = ()) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        lines = [
-            f"{file}: {'.'.join(str(part) for part in e['loc'])}: found {e['input']!r}; {e['msg']}."
-            for e in error.errors()
-        ]
-        raise ConfigError("\n".join(lines), _siblings(error.errors()[0]["loc"])) from error
+        lines, first = [], error.errors()[0]["loc"]
+        for e in error.errors():
+            where = ".".join(str(part) for part in e["loc"])
+            found = f"{where}: found {e['input']!r}; " if where else ""
+            lines.append(f"{file}: {found}{e['msg']}.")
+        raise ConfigError("\n".join(lines), _siblings(first) if first else "") from error
 
 
 def _siblings(where: tuple[int | str, ...]) -> str:

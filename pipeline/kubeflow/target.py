@@ -46,8 +46,9 @@ class Cluster:
         KFP runs no driver before it asks its cache: changed data would go unseen.
         """
         root = example_gen.exec_properties[standard_component_specs.INPUT_BASE_KEY]
-        window = self._config.data.window
-        return (DataVersion(root, window).with_id("data-version"),)
+        config = self._config
+        folders = (config.workdir, str(config.serving_dir))
+        return (DataVersion(root, config.data.window, *folders).with_id("data-version"),)
 
     def previous_statistics(self, statistics: tfx.types.BaseChannel) -> Lookup:
         """See pipeline.targets.Target."""

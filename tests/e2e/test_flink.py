@@ -5,8 +5,12 @@ are this process. Where Java, Maven or the job server's parts cannot be had, the
 """
 
 import json
+import os
+import signal
+import socket
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -57,6 +61,32 @@ def direct() -> Flags:
     return BeamConfig().flags()
 
 
+@pytest.fixture
+def pool(flink: Flags, tmp_path: Path) -> Iterator[tuple[Flags, Path]]:
+    """Flags of workers that are processes elsewhere, as docs/scaling.md says, and their log.
+
+    They have the image's command line, and of this tree what the image has.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    module = "apache_beam.runners.worker.worker_pool_main"
+    log = tmp_path / "pool.log"
+    python = Path(sys.executable).parent  # the pool starts `python`, which is the image's
+    with log.open("wb") as file:
+        workers = subprocess.Popen(
+            [sys.executable, "-m", module, f"--service_port={port}"],
+            cwd=tmp_path, stdout=file, stderr=file, start_new_session=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{python}:{os.environ['PATH']}"},
+        )  # fmt: skip
+    try:
+        where = f"--environment_config=localhost:{port}"
+        yield (*flink, "--environment_type=EXTERNAL", where), log
+    finally:
+        os.killpg(workers.pid, signal.SIGTERM)  # the pool and the workers that it started
+        workers.wait(timeout=60)
+
+
 def context(executor: type, flags: Flags, out: Path) -> object:
     # With a setup file named, TFX does not pack itself for remote workers; Beam packs this one.
     out.mkdir(exist_ok=True)
@@ -76,24 +106,42 @@ def examples_at(folder: Path) -> standard_artifacts.Examples:
     return artifact
 
 
+def ingested(data: Path, out: Path, flags: Flags) -> list[bytes]:
+    """Returns the records that example-gen writes with these flags, sorted."""
+    node = CelebAExampleGen(str(data), None, None, 2)
+    examples, manifest = standard_artifacts.Examples(), SamplingManifest()
+    examples.uri, manifest.uri = str(out / "examples"), str(out / "manifest")
+    context(ExampleGenExecutor, flags, out).Do(
+        {}, {"examples": [examples], "manifest": [manifest]}, node.spec.exec_properties
+    )
+    files = sorted(str(f) for f in (out / "examples").glob("Split-*/*"))
+    return sorted(r.numpy() for r in tf.data.TFRecordDataset(files))
+
+
 def test_ingestion_writes_the_same_examples(
     celeba_tree: Callable[..., Path], direct: Flags, flink: Flags, tmp_path: Path
 ) -> None:
     """As a set; byte for byte."""
     data = celeba_tree(tmp_path / "data")
-    found = []
-    for name, flags in (("direct", direct), ("flink", flink)):
-        out = tmp_path / name
-        node = CelebAExampleGen(str(data), None, None, 2)
-        examples, manifest = standard_artifacts.Examples(), SamplingManifest()
-        examples.uri, manifest.uri = str(out / "examples"), str(out / "manifest")
-        context(ExampleGenExecutor, flags, out).Do(
-            {}, {"examples": [examples], "manifest": [manifest]}, node.spec.exec_properties
-        )
-        files = sorted(str(f) for f in (out / "examples").glob("Split-*/*"))
-        found.append(sorted(r.numpy() for r in tf.data.TFRecordDataset(files)))
+    found = [
+        ingested(data, tmp_path / "direct", direct),
+        ingested(data, tmp_path / "flink", flink),
+    ]
     assert len(found[0]) > 50
     assert found[0] == found[1]
+
+
+@pytest.mark.nightly
+def test_workers_of_a_pool_write_the_same_examples(
+    celeba_tree: Callable[..., Path], direct: Flags, pool: tuple[Flags, Path], tmp_path: Path
+) -> None:
+    """EXTERNAL workers, which get their work from Flink and share nothing with this process."""
+    data = celeba_tree(tmp_path / "data")
+    flags, log = pool
+    found = [ingested(data, tmp_path / "direct", direct), ingested(data, tmp_path / "pool", flags)]
+    assert len(found[0]) > 50
+    assert found[0] == found[1]
+    assert "Starting worker with command" in log.read_text()
 
 
 def test_statistics_are_the_same(

@@ -1,6 +1,8 @@
 """The containers' entrypoint, given what KFP's driver and launcher give it."""
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +62,10 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     }
 
 
-def run(executor: str, task: dict[str, Any], **types: Any) -> int:
+def run(executor: str, task: dict[str, Any], notes: Path | None = None, **types: Any) -> int:
     return entrypoint.main(
         ["--node", "gate", "--executor", f"kubeflow_nodes.{executor}", "--input", json.dumps(task),
-         "--types", json.dumps({**TYPES, **types})]
+         "--types", json.dumps({**TYPES, **types}), *(["--notes", str(notes)] if notes else [])]
     )  # fmt: skip
 
 
@@ -130,6 +132,45 @@ def test_a_failure_is_a_sentence_on_the_page_and_an_exit_code(
     assert f"Error: {said}" in logged
     assert ("Traceback" in logged) == (executor == "Breaker")
     assert not (tmp_path / "minio/bucket/run/t/output_metadata.json").exists()
+
+
+def test_what_no_attempt_can_mend_is_not_tried_in_earnest_again(
+    task: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next attempt ends at once, with the same words; a fault of the machine's is tried again.
+
+    Another task, and the same one when time has passed or a person retries it, are not held up.
+    """
+    said, notes = tmp_path / "termination-log", tmp_path / "work/final-errors"
+
+    def attempt(executor: str, of: dict[str, Any] = task) -> int:
+        return run(executor, of, notes=notes)
+
+    assert attempt("Breaker") == 1 and not notes.exists()
+    assert attempt("Refuser") == 4
+    # Had it run, it would have succeeded.
+    for _ in range(2):
+        assert attempt("Copier") == 4
+        assert said.read_text().startswith("gate: Too few images.\nFetch more.\nNot tried again")
+        assert said.read_text().count("Not tried again") == 1
+    other = json.loads(json.dumps(task).replace("/t/", "/t2/"))
+    assert attempt("Copier", other) == 0
+    with monkeypatch.context() as newer:
+        newer.setenv("KFP_RETRY_INDEX", "0")
+        assert attempt("Copier") == 0
+        newer.setenv("KFP_RETRY_INDEX", "1")
+        assert attempt("Copier") == 4
+    [note] = notes.iterdir()
+    hours_ago = time.time() - 3600
+    os.utime(note, (hours_ago, hours_ago))
+    assert attempt("Copier") == 0
+    assert attempt("Refuser", other) == 4
+    assert not note.exists()
+    # Damaged, or on a volume that cannot be written, a note is as if it were not there.
+    next(notes.iterdir()).write_text("{")
+    assert attempt("Copier", other) == 0
+    assert run("Refuser", task, notes=said / "file") == 4
+    assert run("Copier", task, notes=said / "file") == 0
 
 
 def test_a_container_started_by_hand_or_of_another_version_says_so(

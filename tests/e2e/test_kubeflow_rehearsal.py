@@ -19,7 +19,14 @@ from data.synthetic import SyntheticConfig
 from pipeline.cli.app import app
 from pipeline.kubeflow.compile import UNCACHED
 from pipeline.kubeflow.lookup import FOUND, NOTHING
-from pipeline.kubeflow.rehearse import Outcome, Rehearsal, TaskFailedError, TaskResult, failure
+from pipeline.kubeflow.rehearse import (
+    Outcome,
+    Rehearsal,
+    TaskFailedError,
+    TaskResult,
+    failure,
+    pods,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -123,6 +130,8 @@ def test_the_second_night_trains_nothing(nights: Nights) -> None:
         assert nights.second[name].answers == nights.first[name].answers
     assert nights.second["trainer"].artifacts == nights.first["trainer"].artifacts
     assert len(release.versions(nights.models)) == 1
+    # As the guide says: a driver for each task and the pipeline, and the containers that ran.
+    assert pods(nights.second) == 1 + len(nights.second) + len(UNCACHED) == 24
 
 
 def test_the_third_night_trains_and_compares_with_the_released_model(nights: Nights) -> None:
@@ -149,6 +158,11 @@ def test_a_night_without_data_ends_at_once_and_says_so(nights: Nights) -> None:
     error = failure(results)
     assert error is not None and error.exit_code == 3
     assert "/nowhere: there is no such folder" in error.problem
+    # KFP starts a second pod, which ends at once; the launcher makes 1 of the exit code.
+    result = results["data-version"]
+    assert result.attempts == 2 and result.exit_code == 1
+    assert result.message.startswith("main: Error (exit code 1): data-version: /nowhere")
+    assert "Not tried again, since that would change nothing" in result.message
     assert "example-gen" not in results
 
 

@@ -1,7 +1,9 @@
 """A small API server of Kubeflow Pipelines, over real HTTP: what v2beta1 says, and its errors.
 
-Bodies are checked against the models of `kfp_server_api`, packages against the messages of KFP. A
-test may queue faults: a status to answer with, HANG, or HANG_UP.
+Bodies are checked against the models of `kfp_server_api`, packages against the messages of KFP.
+With a folder, runs are run: each container as a process, with a kubelet's secrets and termination
+message, and Argo's nodes as the older API hands them out. A test may queue faults: a status to
+answer with, HANG, or HANG_UP.
 """
 
 import json
@@ -14,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +24,8 @@ import kfp_server_api
 from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
+
+from pipeline.kubeflow.rehearse import Rehearsal
 
 HANG = 0
 HANG_UP = -1
@@ -50,6 +55,11 @@ class Server:
       page: whether KFP's page stands before it, as behind svc/ml-pipeline-ui: it answers for the
         server's health, in other words.
       log: "METHOD path", in order.
+      folder: where runs are run; None only keeps them.
+      secrets: of the namespace: name -> key -> value.
+      store_refuses: whether the object store takes nothing.
+      states: of runs.
+      nodes: of runs, as Argo has them.
     """
 
     token: str = ""
@@ -57,6 +67,11 @@ class Server:
     version: str = "2.17.0"
     page: bool = False
     ready: bool = True
+    folder: Path | None = None
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
+    store_refuses: bool = False
+    states: dict[str, str] = field(default_factory=dict)
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     experiments: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, Any] = field(default_factory=dict)
     recurring: dict[str, Any] = field(default_factory=dict)
@@ -102,6 +117,44 @@ def check_package(body: dict[str, Any]) -> None:
     for name in runtime.get("parameters", {}):
         if name not in spec.root.input_definitions.parameters:
             raise RefusedError(400, f"parameter {name} is not declared")
+
+
+def execute(state: Server, run: dict[str, Any]) -> None:
+    """Runs a run's containers with a rehearsal; a pod without its secret never starts."""
+    assert state.folder is not None
+    number, documents = run["run_id"], run["pipeline_spec"]
+    spec, platform = documents["pipeline_spec"], documents["platform_spec"]
+    state.states[number] = "RUNNING"
+    kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for label, executor in kubernetes.items():
+        container = spec["deploymentSpec"]["executors"][label]["container"]
+        names = [
+            s["secretName"]
+            for kind in ("secretAsEnv", "secretAsVolume")
+            for s in executor.get(kind, ())
+        ]
+        if missing := [name for name in names if name not in state.secrets]:
+            message = f'CreateContainerConfigError: secret "{missing[0]}" not found'
+            state.nodes[number] = {"a": {"phase": "Pending", "message": message}}
+            return
+        for secret in executor.get("secretAsEnv", ()):
+            for pair in secret["keyToEnv"]:
+                if value := state.secrets[secret["secretName"]].get(pair["secretKey"]):
+                    one = {"name": pair["envVar"], "value": value}
+                    container.setdefault("env", []).append(one)
+    rehearsal = Rehearsal(state.folder, spec, platform)
+    if state.store_refuses:
+        (state.folder / "store").write_text("no folder")
+    try:
+        results = rehearsal.run()
+    except NotADirectoryError:
+        # As KFP's launcher: the program ended well, the upload did not, and the container with it.
+        [said] = state.folder.glob("pods/*/*/termination-log")
+        message = f"main: Error (exit code 1): {said.read_text()}"
+    else:
+        [message] = {r.message for r in results.values()}
+    state.nodes[number] = {"a": {"phase": "Failed", "message": message} if message else {}}
+    state.states[number] = "FAILED" if message else "SUCCEEDED"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -179,7 +232,15 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/runs" and method == "POST":
             checked(body, kfp_server_api.V2beta1Run)
             check_package(body)
-            return self.keep(state.runs, "run_id", body)
+            kept = self.keep(state.runs, "run_id", body)
+            if state.folder is not None:
+                threading.Thread(target=execute, args=(state, kept), daemon=True).start()
+            return kept
+        if (match := re.fullmatch(r"/runs/([\w-]+)", path)) and method == "GET":
+            return {**state.runs[match[1]], "state": state.states.get(match[1], "PENDING")}
+        if match := re.fullmatch(r"/apis/v1beta1/runs/([\w-]+)", path):
+            manifest = {"status": {"nodes": state.nodes.get(match[1], {})}}
+            return {"run": {}, "pipeline_runtime": {"workflow_manifest": json.dumps(manifest)}}
         if path == "/recurringruns" and method == "POST":
             checked(body, kfp_server_api.V2beta1RecurringRun)
             check_package(body)

@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 import numpy as np
 import onnx
+import psutil
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -216,11 +217,13 @@ def serving(
     ready: bool = True,
     port: int = 0,
     python: Path | None = None,
+    under: tuple[str | Path, ...] = (),
     **settings: Any,
 ) -> Iterator[Server]:
     """Starts `genq serve` in a process of its own and stops it at the end.
 
-    `python` is that of another environment, whose installed genq is used instead of this tree.
+    `python` is that of another environment, whose installed genq is used instead of this tree;
+    `under` is a command that starts the server, as strace does.
     """
     port = port or free_port()
     environment = {
@@ -237,7 +240,7 @@ def serving(
     command = [str(python or sys.executable), "-m", "pipeline.cli", "serve", str(model_dir)]
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--port", str(port), *arguments],
+            [*under, *command, "--port", str(port), *arguments],
             env=environment,
             cwd=folder if python else ROOT,
             stdout=log,
@@ -258,7 +261,9 @@ def serving(
         yield server
     finally:
         if process.poll() is None:
-            process.terminate()
+            # What was started by strace is asked to end; strace itself hears no signals.
+            for one in psutil.Process(process.pid).children() if under else [process]:
+                one.terminate()
             try:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:

@@ -1,8 +1,6 @@
 """No command looks up an address of its own: reports of use are off before libraries come."""
 
 import os
-import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 from served import ROOT, astronaut, encoded, serving, write_release
+from traced import asked, left_in, strace
 
 OFF = "ORT_DISABLE_TELEMETRY"
 CANARY = """
@@ -37,15 +36,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(folder))
     return folder
-
-
-def left_in(home: Path) -> list[str]:
-    """What onnxruntime keeps for its maker: the id of the device, and what is to be sent."""
-    return [
-        str(p.relative_to(home))
-        for p in home.rglob("*")
-        if re.search("onnxruntime|Microsoft|deviceid", str(p.relative_to(home)))
-    ]
 
 
 @pytest.mark.parametrize("package", ["data", "components", "pipeline", "serving"])
@@ -88,7 +78,6 @@ def test_predict_export_and_canary_keep_and_look_up_nothing(
     home: Path, tmp_path: Path, lacking: Callable[[str], NoReturn]
 ) -> None:
     """Under strace: no connection but to this machine, and no question to a resolver."""
-    strace = shutil.which("strace") or lacking("strace is not installed: apt-get install strace")
     release = write_release(tmp_path / "releases" / "gender", 1000)
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(encoded(astronaut()))
@@ -99,30 +88,10 @@ def test_predict_export_and_canary_keep_and_look_up_nothing(
     }
     for name, (code, *arguments) in commands.items():
         trace = tmp_path / f"{name}.trace"
-        subprocess.run(
-            [
-                *(strace, "-f", "--seccomp-bpf", "-qq", "-o", trace),
-                *("-e", "trace=connect,sendto,sendmsg,sendmmsg"),
-                *(sys.executable, "-c", code, *arguments),
-            ],
-            check=True,
-            cwd=ROOT,
-            timeout=600,
-        )
+        command = [*strace(trace, lacking), sys.executable, "-c", code, *arguments]
+        subprocess.run(command, check=True, cwd=ROOT, timeout=600)
         assert asked(trace.read_text()) == [], name
         assert left_in(home) == [], name
-
-
-def asked(trace: str) -> list[str]:
-    """Lines of connections beyond this machine, to a resolver, or to a cache of names."""
-    return [
-        line
-        for line in trace.splitlines()
-        if ("AF_INET" in line and not re.search(r'"127\.|"::1"', line))
-        or "htons(53)" in line
-        or "nscd" in line
-        or "resolve" in line
-    ]
 
 
 def test_an_asked_address_is_noticed() -> None:
@@ -137,15 +106,25 @@ def test_an_asked_address_is_noticed() -> None:
     assert asked("\n".join((lookup, far, near))) == [lookup, far]
 
 
-def test_the_application_keeps_nothing(home: Path, tmp_path: Path) -> None:
-    """A photo is answered, and the home directory stays as it was."""
+def test_the_application_keeps_and_looks_up_nothing(
+    home: Path, tmp_path: Path, lacking: Callable[[str], NoReturn]
+) -> None:
+    """A photo is answered, the home directory stays as it was, and no address is asked for."""
     write_release(tmp_path / "releases" / "gender", 1000)
-    with serving(tmp_path / "releases", tmp_path) as server, server.client() as client:
+    trace = tmp_path / "serve.trace"
+    under = strace(trace, lacking)
+    with (
+        serving(tmp_path / "releases", tmp_path, under=under) as server,
+        server.client() as client,
+    ):
         answer = client.post("/v1/faces", files={"file": encoded(astronaut())})
         assert answer.status_code == 200
+        assert client.get("/metrics").status_code == 200
         variables = Path(f"/proc/{server.process.pid}/environ").read_text()
     assert left_in(home) == []
     assert "HOME=" + str(home) in variables
+    assert "SIGTERM" in trace.read_text()  # it was followed to its end
+    assert asked(trace.read_text()) == []
 
 
 def test_what_is_deployed_says_it_too() -> None:

@@ -85,10 +85,29 @@ def test_the_manifests_are_valid_kubernetes(tmp_path: Path) -> None:
     spec = {k: v for k, v in kserve["spec"]["predictor"].items() if k not in own}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "genq"}, "spec": spec}
     (tmp_path / "pod.yaml").write_text(yaml.safe_dump(pod))
-    files = [DEPLOY / "kubernetes" / "genq-serving.yaml", tmp_path / "pod.yaml"]
+    own_files = ("genq-serving.yaml", "kubeflow-claim.yaml")
+    files = [*(DEPLOY / "kubernetes" / name for name in own_files), tmp_path / "pod.yaml"]
     command = [tool("kubernetes-validate"), "--strict", *files]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_claim_is_given_to_the_images_user() -> None:
+    """The one that the small environment mounts, with the folders that it names."""
+    environment = yaml.safe_load((DEPLOY / "kubeflow/small.yaml").read_text())
+    text = (DEPLOY / "kubernetes/kubeflow-claim.yaml").read_text()
+    claim, job = yaml.safe_load_all(text)
+    [volume] = environment["volumes"]
+    assert claim["metadata"]["name"] == volume["claim"]
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    [mount] = container["volumeMounts"]
+    assert mount["mountPath"] == volume["mount_path"] and container["image"] == environment["image"]
+    [command] = container["args"]
+    config = environment["config"]
+    for folder in (config["workdir"], config["data"]["root"], config["release"]["serving_dir"]):
+        assert f" {folder} " in f"{command} ", folder
+    [user] = re.findall(r"^USER (\d+)$", (DEPLOY / "Dockerfile.pipeline").read_text(), re.M)
+    assert f"chown -R {user}:{user} {volume['mount_path']} " in command
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path, lacking: Callable[[str], NoReturn]) -> None:

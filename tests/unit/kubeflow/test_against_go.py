@@ -22,9 +22,9 @@ from pipeline.kubeflow.cron import FIELDS, SHORTHANDS, parse
 ROOT = Path(__file__).parents[3]
 SUPPORT = ROOT / "tests/support"
 CRON = "github.com/robfig/cron@v1.2.0"
+KSERVE = "github.com/kserve/kserve@v0.19.0"
 ARGO = "github.com/argoproj/argo-workflows/v4@v4.0.7"
 FIRINGS = 5
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 
 
 def go(*arguments: str | Path, folder: Path) -> str:
@@ -74,6 +74,7 @@ def expressions(number: int) -> Iterable[str]:
         yield " ".join(fields[: rng.choice((6,) * 40 + (4, 5))] + ["*"] * (rng.random() < 0.01))
 
 
+@pytest.mark.nightly
 def test_a_thousand_expressions_fire_as_in_kfps_controller(tmp_path: Path) -> None:
     """The same are accepted, but for five fields; and they fire at the same moments."""
     shutil.copy(SUPPORT / "robfig/main.go", tmp_path)
@@ -131,6 +132,8 @@ def retry_strategy(policy: dict[str, Any]) -> dict[str, str]:
     }
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(7200)
 def test_argo_tries_again_what_we_compile(argo: Path) -> None:
     """Failed in minute ten, or after most of a day: again; with as much time as the first time."""
     from pipeline.kubeflow.compile import policies
@@ -168,3 +171,44 @@ def test_argo_tries_again_what_we_compile(argo: Path) -> None:
     assert last["Phase"] == "Failed" and last["Message"] == "No more retries left"
     # A pod that was deleted: Argo's node has an error, and KFP sets no retryPolicy.
     assert ask(small, 600, ended=61, phase="Error")["Phase"] == "Error"
+
+
+def strict(schema: Any) -> Any:
+    """Returns a CRD's schema as JSON's, in which a field that it does not name is an error.
+
+    Kubernetes drops such a field in silence.
+    """
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
+    result = {key: strict(value) for key, value in schema.items()}
+    open_ended = "additionalProperties" in schema or schema.get(
+        "x-kubernetes-preserve-unknown-fields"
+    )
+    if isinstance(schema.get("properties"), dict) and not open_ended:
+        result["additionalProperties"] = False
+    return result
+
+
+@pytest.mark.nightly
+def test_kserves_own_schema_takes_the_manifest(tmp_path: Path) -> None:
+    """That of its custom resource, strictly; a misspelt field is found."""
+    jsonschema = pytest.importorskip("jsonschema", reason="kubernetes-validate brings it")
+    served = Path(json.loads(go("mod", "download", "-json", KSERVE, folder=tmp_path))["Dir"])
+    file = served / "config/crd/full/serving.kserve.io_inferenceservices.yaml"
+    manifest = yaml.safe_load((ROOT / "deploy/kubernetes/kserve.yaml").read_text())
+    [version] = [
+        v
+        for v in yaml.safe_load(file.read_text())["spec"]["versions"]
+        if manifest["apiVersion"].endswith(f"/{v['name']}")
+    ]
+    schema = version["schema"]["openAPIV3Schema"]
+    schema["properties"]["metadata"] = {"type": "object", "additionalProperties": True}
+    validator = jsonschema.Draft202012Validator(strict(schema))
+    assert [error.message for error in validator.iter_errors(manifest)] == []
+    manifest["spec"]["predictor"]["minReplica"] = 1
+    manifest["spec"]["predictor"]["containers"][0]["ports"][0]["containerPort"] = "8000"
+    assert len(list(validator.iter_errors(manifest))) == 2

@@ -1,13 +1,15 @@
 """What containers look up on volumes, in place of ML Metadata."""
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from data.celeba.spans import Span, newest_spans
-from data.errors import DataError, ReleaseError
+from data.errors import ConfigError, DataError, ReleaseError
 from data.releases import checksums, release
 from pipeline.kubeflow.lookup import (
     ABSENT,
@@ -15,6 +17,7 @@ from pipeline.kubeflow.lookup import (
     NOTHING,
     Task,
     baseline,
+    check_writable,
     choose_release,
     data_version,
     fingerprint,
@@ -115,7 +118,8 @@ def test_the_newest_span_is_read(celeba_tree: CelebATree, tmp_path: Path) -> Non
     root = tmp_path / "celeba"
     for name in ("span-0002", "span-10", ".span-0011"):
         celeba_tree(root / name, images=60)
-    task = Task({}, {}, {"data_root": str(root)})
+    places = {"workdir": str(tmp_path / "work"), "serving_dir": str(tmp_path / "releases")}
+    task = Task({}, {}, {"data_root": str(root), **places})
     data_version(task)
     assert task.answers[FOUND] == f"span-10-{fingerprint(str(root / 'span-10'))}"
     assert newest_spans(str(root / "span-10")) == (Span(str(root / "span-10"), None),)
@@ -127,6 +131,68 @@ def test_the_newest_span_is_read(celeba_tree: CelebATree, tmp_path: Path) -> Non
     (root / "span-0002/Img/img_align_celeba/000061.jpg").write_bytes(b"new")
     assert version_of(str(root), 2) != both
     assert version_of(str(root)) == task.answers[FOUND]
+
+
+def as_another_user(call: Callable[[], object]) -> str:
+    """Returns the error of a call by the image's user; root may write everywhere."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setuid(10001)
+            call()
+            os.write(writing, b"no error")
+        except BaseException as error:
+            os.write(writing, str(error).encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as pipe:
+        return pipe.read()
+
+
+@pytest.mark.parametrize("which", ["workdir", "serving_dir"])
+def test_the_first_task_sees_whether_later_ones_can_write(
+    which: str, celeba_tree: CelebATree
+) -> None:
+    """A claim that belongs to root is named before anything is computed, with what to do."""
+    with tempfile.TemporaryDirectory() as scratch:  # pytest's folders are closed to others
+        base = Path(scratch)
+        base.chmod(0o755)
+        celeba_tree(base / "data", images=60)
+        places = {"workdir": base / "work", "serving_dir": base / "releases"}
+        for name, place in places.items():
+            place.mkdir()
+            place.chmod(0o755 if name == which else 0o777)
+        task = Task(
+            {}, {}, {"data_root": str(base / "data")} | {k: str(v) for k, v in places.items()}
+        )
+        if os.geteuid():
+            places[which].chmod(0o555)
+            with pytest.raises(ConfigError) as error:
+                data_version(task)
+            said = str(error.value)
+        else:
+            said = as_another_user(lambda: data_version(task))
+        folder = places[which]
+        assert said.startswith(f"{folder} ("), said
+        assert "cannot be written by this container, which runs as uid" in said
+        assert f"Permission denied; {folder} belongs to uid {folder.stat().st_uid} (d" in said
+        assert f"chown -R {os.geteuid() or 10001} {folder}" in said
+        folder.chmod(0o777)
+        if not os.geteuid():
+            assert as_another_user(lambda: data_version(task)) == "no error"
+        data_version(task)
+        assert not [p for place in places.values() for p in place.iterdir()]
+
+
+def test_a_volume_that_cannot_take_a_folder_is_told_as_well(tmp_path: Path) -> None:
+    """Also for root, and where the folder is not there yet."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file/work \(workdir\) cannot .*: Not a directory"):
+        check_writable(tmp_path / "file/work", "workdir")
+    check_writable(tmp_path / "new/work", "workdir")
+    assert (tmp_path / "new/work").is_dir()
 
 
 def test_statistics_are_compared_with_those_of_the_data_before(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from data.errors import ConfigError
-from pipeline.kubeflow.rehearse import Outcome, Rehearsal, TaskFailedError, failure
+from pipeline.kubeflow.rehearse import Outcome, Rehearsal, TaskFailedError, failure, pods
 
 TYPE = {"artifactType": {"instanceSchema": "title: tfx.Model\ntype: object\n"}}
 TEXT = {"parameterType": "STRING"}
@@ -166,7 +166,66 @@ def test_a_failure_ends_the_run_with_the_containers_message(tmp_path: Path) -> N
     results = Rehearsal(tmp_path, tree, {}).run()
     assert results["make"].outcome is Outcome.FAILED and "use" not in results
     error = failure(results)
-    assert isinstance(error, TaskFailedError) and error.exit_code == 4 and error.problem == "No."
+    assert isinstance(error, TaskFailedError) and error.exit_code == 4
+    # As Argo says it: the launcher ends with 1, and hands the program's message on.
+    assert error.problem == "main: Error (exit code 1): No."
+    assert error.remedy == "make failed after 1 attempt; its program ended with 4."
+    made = results["make"]
+    assert (made.exit_code, made.program_exit_code) == (1, 4)
+    # The pipeline's driver, make's driver and container; use never began.
+    assert made.pods == 2 and pods({"make": made}) == 3
+
+
+COUNT = """
+import os, pathlib, sys
+count = pathlib.Path({count!r})
+number = len(count.read_text()) if count.exists() else 0
+count.write_text("x" * (number + 1))
+folder = pathlib.Path(sys.argv[2])
+assert not folder.exists()  # a new pod has nothing of the last one's
+if number < {failures}:
+    folder.mkdir()
+    print("attempt", number)
+    open(os.environ["GENQ_TERMINATION_LOG"], "w").write(f"No {{number}}.")
+    sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("failures", "policy", "attempts"),
+    [
+        (1, {"maxRetryCount": 2, "backoffDuration": "30s", "backoffMaxDuration": "3600s"}, 2),
+        (9, {"maxRetryCount": 2, "backoffDuration": "30s", "backoffMaxDuration": "3600s"}, 3),
+        # 30 and 60 s of waiting do not fit; what is left out is taken for 0, as KFP does.
+        (9, {"maxRetryCount": 2, "backoffDuration": "30s", "backoffMaxDuration": "80s"}, 2),
+        (9, {"maxRetryCount": 2, "backoffDuration": "30s"}, 1),
+        (9, {}, 1),
+    ],
+)
+def test_a_task_is_tried_again_as_argo_does(
+    tmp_path: Path, failures: int, policy: dict[str, Any], attempts: int
+) -> None:
+    """Within the time from the first attempt's start; each attempt is a pod."""
+    tree = spec()
+    script = COUNT.format(count=str(tmp_path / "count"), failures=failures) + MAKE
+    tree["deploymentSpec"]["executors"]["make"]["container"] = make(script)
+    tree["root"]["dag"]["tasks"]["make"]["retryPolicy"] = policy
+    made = Rehearsal(tmp_path, tree, {}).run()["make"]
+    assert made.attempts == attempts == len((tmp_path / "count").read_text())
+    assert made.pods == 1 + attempts
+    assert made.outcome is (Outcome.RAN if attempts > failures else Outcome.FAILED)
+    assert made.message == (
+        "" if attempts > failures else f"main: Error (exit code 1): No {attempts - 1}."
+    )
+
+
+def test_the_pods_of_a_cached_run_are_counted(tmp_path: Path) -> None:
+    """The pipeline's driver, one of each task, and a container only where something ran."""
+    first = Rehearsal(tmp_path, spec(), {}).run()
+    assert pods(first) == 1 + 2 + 1 + 2
+    again = Rehearsal(tmp_path, spec(), {}).run()
+    assert again["make"].pods == 1 and again["make"].attempts == 0
+    assert pods(again) == 1 + 1 + 1 + 2
 
 
 def test_parameters_are_checked(tmp_path: Path) -> None:

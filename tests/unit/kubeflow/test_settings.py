@@ -43,6 +43,10 @@ def test_every_environment_loads(file: Path) -> None:
         ("retries.attempts=11", r"retries.attempts: found 11; .*less than or equal to 10"),
         ("retries.max_backoff_s=300", r"retries: found .*max_backoff_s is gone: .*no longest wait"),
         ("max_concurrency=11", r"max_concurrency: found 11; .*less than or equal to 10"),
+        (
+            "secrets=[{name: genq, mount_path: /var/run/key}]",
+            r"small.yaml: Value error, a claim and a secret .* both called genq; .* of them twice",
+        ),
         ("image", "found no '='"),
     ],
 )
@@ -50,6 +54,11 @@ def test_a_wrong_setting_is_named(override: str, said: str) -> None:
     """With its key and what was found."""
     with pytest.raises(ConfigError, match=said):
         load_settings(SMALL, [override])
+
+
+def test_a_secret_that_is_not_mounted_may_be_called_as_a_claim() -> None:
+    """Environment variables make no volume."""
+    load_settings(SMALL, ["secrets=[{name: genq, env: {key: KEY}}]"])
 
 
 @pytest.mark.parametrize(
