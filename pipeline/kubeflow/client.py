@@ -153,6 +153,11 @@ class Cluster:
         said = {node["message"]: None for node in nodes.values() if node.get("message")}
         return Progress(str(run.state or "PENDING"), tuple(said))
 
+    def end(self, run_id: str) -> None:
+        """Ends a run, so that no pod of it waits for ever."""
+        with _quietly(), self._explained("end the run", tried_again=True):
+            self._client.terminate_run(run_id)
+
     def url(self, run_id: str) -> str:
         """Returns where a person looks at a run."""
         return f"{self._settings.host}/#/runs/details/{run_id}"

@@ -8,6 +8,7 @@ back as its termination message in Argo's workflow, which the API server hands o
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import time
@@ -210,21 +211,26 @@ def _from_inside(settings: Settings, timeout_s: float) -> Iterator[Finding]:
     """Starts the small run, waits for it, and yields what its pod found."""
     asked = questions(settings, pipeline_config(settings))
     checks = inside.names(asked)
+    pipeline = documents(settings, asked)
+    [executor] = pipeline[0]["deploymentSpec"]["executors"].values()
+    image = executor["container"]["image"]
     try:
         cluster = Cluster(settings)
         with TemporaryDirectory(prefix="genq-doctor-") as scratch:
             package = Path(scratch) / "doctor.yaml"
-            package.write_text(yaml.safe_dump_all(documents(settings, asked)))
+            package.write_text(yaml.safe_dump_all(pipeline))
             run = cluster.run(package, {}, NAME)
         progress = _wait(cluster, run, timeout_s)
+        if progress.state not in ENDED:
+            cluster.end(run)
     except ClusterError as error:
         yield _failed("pod", error)
         yield from _skipped(("object store", *checks), "pod failed")
         return
-    page = f"{cluster.url(run)}"
+    page = cluster.url(run)
     told = _told(progress)
     if progress.state == "SUCCEEDED":
-        yield Finding("pod", Status.PASSED, f"{settings.image} ran: {page}")
+        yield Finding("pod", Status.PASSED, f"{image} ran: {page}")
         for check in checks:
             yield Finding(check, Status.PASSED, "")
         yield Finding("object store", Status.PASSED, f"wrote below {settings.pipeline_root}")
@@ -242,7 +248,7 @@ def _from_inside(settings: Settings, timeout_s: float) -> Iterator[Finding]:
         )
         yield from _skipped((*checks, "object store"), "pod failed")
         return
-    yield Finding("pod", Status.PASSED, f"{settings.image} ran: {page}")
+    yield Finding("pod", Status.PASSED, f"{image} ran: {page}")
     yield from told
     if any(f.status is Status.FAILED for f in told):
         yield from _skipped(("object store",), "the task failed before")
@@ -276,7 +282,8 @@ def _told(progress: Progress) -> list[Finding] | None:
     for message in progress.messages:
         _, mark, text = message.partition(inside.MARK)
         if mark:
-            # Argo may add words of its own behind it.
-            findings, _ = json.JSONDecoder().raw_decode(text)
-            return [Finding(c, Status(s), found, todo) for c, s, found, todo in findings]
+            # Argo may add words of its own behind it; what was cut off is no finding.
+            with contextlib.suppress(ValueError):
+                findings, _ = json.JSONDecoder().raw_decode(text)
+                return [Finding(c, Status(s), found, todo) for c, s, found, todo in findings]
     return None

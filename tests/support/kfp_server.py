@@ -238,6 +238,9 @@ class Handler(BaseHTTPRequestHandler):
             return kept
         if (match := re.fullmatch(r"/runs/([\w-]+)", path)) and method == "GET":
             return {**state.runs[match[1]], "state": state.states.get(match[1], "PENDING")}
+        if (match := re.fullmatch(r"/runs/([\w-]+):terminate", path)) and method == "POST":
+            state.states[match[1]] = "CANCELED"
+            return {}
         if match := re.fullmatch(r"/apis/v1beta1/runs/([\w-]+)", path):
             manifest = {"status": {"nodes": state.nodes.get(match[1], {})}}
             return {"run": {}, "pipeline_runtime": {"workflow_manifest": json.dumps(manifest)}}

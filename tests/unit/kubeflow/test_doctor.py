@@ -155,6 +155,7 @@ def test_a_pod_that_never_starts_is_told_with_the_kubelets_words(
     assert found["pod"]["found"].startswith("no pod ended in 1 s (run RUNNING)")
     assert "kubectl -n kubeflow describe pods" in found["pod"]["todo"]
     assert set(statuses(found)["skipped"]) == {*INSIDE, "namespace"} - {"pod"}
+    assert [*server.states.values()] == ["CANCELED"]  # nothing waits for ever
 
 
 @pytest.mark.parametrize(
@@ -223,6 +224,7 @@ def test_a_gpu_is_asked_for_where_a_node_has_one(
         "executors"
     ].values()
     assert kubernetes["nodeSelector"]["labels"] == {"pool": "gpu"}
+    assert found["pod"]["found"].startswith("genq-gpu:1 ran")
     if not list(Path("/dev").glob("nvidia[0-9]*")):
         assert found["GPU"]["found"] == "the pod has no /dev/nvidia0"
 
