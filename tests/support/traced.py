@@ -24,12 +24,15 @@ def strace(trace: Path, lacking: Callable[[str], NoReturn]) -> tuple[str | Path,
 
 
 def asked(trace: str) -> list[str]:
-    """Lines of connections beyond this machine, to a resolver, or to a cache of names."""
+    """Lines of connections beyond this machine, to a resolver, or to a cache of names.
+
+    The cache knows users as well: where there is none, a look-up of an address asks a resolver.
+    """
     return [
         line
         for line in trace.splitlines()
         if ("AF_INET" in line and not re.search(r'"127\.|"::1"', line))
         or "htons(53)" in line
-        or "nscd" in line
+        or ("nscd" in line and "ENOENT" not in line)
         or "resolve" in line
     ]

@@ -103,7 +103,12 @@ def test_an_asked_address_is_noticed() -> None:
     near = (
         'connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}, 16)'
     )
-    assert asked("\n".join((lookup, far, near))) == [lookup, far]
+    cache = 'connect(3, {sa_family=AF_UNIX, sun_path="/var/run/nscd/socket"}, 110)'
+    none = f"{cache} = -1 ENOENT (No such file or directory)"
+    assert asked("\n".join((lookup, far, near, f"{cache} = 0", none))) == [
+        *(lookup, far),
+        f"{cache} = 0",
+    ]
 
 
 def test_the_application_keeps_and_looks_up_nothing(
