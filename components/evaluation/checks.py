@@ -63,11 +63,21 @@ def sentence(checks: Sequence[Check]) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+def deciding(checks: Sequence[Check]) -> list[Check]:
+    """Returns the checks that the decision hangs on: what failed; without, what warns."""
+    for status in ("failed", "warning"):
+        found = [c for c in checks if c.status == status]
+        if found:
+            return found
+    return []
+
+
 def reason(checks: Sequence[Check]) -> str:
     """Returns which checks the decision hangs on, e.g. "Failed: Accuracy, all images." """
-    for status, title in (("failed", "Failed"), ("warning", "Warned")):
-        names = [c.name for c in checks if c.status == status]
-        if names:
-            more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-            return f"{title}: {'; '.join(names[:MOST_NAMED])}{more}."
-    return ""
+    found = deciding(checks)
+    if not found:
+        return ""
+    names = [c.name for c in found]
+    more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    title = "Failed" if found[0].status == "failed" else "Warned"
+    return f"{title}: {'; '.join(names[:MOST_NAMED])}{more}."

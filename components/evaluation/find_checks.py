@@ -105,7 +105,7 @@ def _thresholds(
     checks, told = [], set()
     for metric, least in (("accuracy", config.min_accuracy), ("auc", config.min_auc)):
         name = f"{_METRICS[metric]}, all images"
-        required = f"{least:.2f} or more ({'lower end' if lower else 'estimate'})"
+        required = f"{least:.2f} or more, by the {'lower end' if lower else 'estimate'}"
         m = metrics.get(metric)
         lines = [x for x in evaluator_failures if x.startswith(f"{_TFMA[metric]}: ")]
         told.update(lines)
@@ -116,7 +116,7 @@ def _thresholds(
         fails = bool(lines) or m["value"] < least or (lower and m["low"] < least)
         why = ""
         if fails:
-            why = f"{'The lower end' if lower and m['value'] >= least else 'It'} is too low."
+            why = f"The {'lower end' if lower and m['value'] >= least else 'estimate'} is too low."
         elif m["low"] < least:
             why = "The interval reaches below: another test might miss it."
         measured = f"{_with_interval(m)}, n = {m['n']:,}"
@@ -149,9 +149,9 @@ def _changes(verdict: Mapping[str, Any] | None, config: EvaluationConfig) -> lis
         of_it = [c for c in changes if c["metric"] == metric]
         for where, some in (
             ("all images", [c for c in of_it if c["slice"] == OVERALL]),
-            ("worst group", [c for c in of_it if c["slice"] != OVERALL]),
+            ("groups", [c for c in of_it if c["slice"] != OVERALL]),
         ):
-            name = f"{_METRICS[metric]} against the model before, {where}"
+            name = f"{_METRICS[metric]} against the baseline, {where}"
             required = f"a drop of at most {limit:.2f}"
             if not of_it:
                 if where == "all images":
@@ -171,7 +171,7 @@ def _gaps(verdict: Mapping[str, Any] | None, config: EvaluationConfig) -> list[C
     """Each rate's gaps between groups, told by the worst."""
     checks = []
     for rate in RATES:
-        name = f"Groups differ in {RATE_NAMES[rate]}"
+        name = f"Gap between groups in {RATE_NAMES[rate]}"
         required = f"a gap of at most {config.fairness.limit(rate):.2f}"
         gaps = [g for g in (verdict or {}).get("gaps", ()) if g["rate"] == rate]
         if verdict is None:
@@ -193,7 +193,10 @@ def _family(
     """One check of many comparisons; the members come the worst first."""
     judged = [m for m in members if m["status"] != "too_few"]
     few = len(members) - len(judged)
-    unjudged = f"{few} of {len(members)} are of too few images and were not judged."
+    unjudged = (
+        f"{few} of {len(members)} {'has' if few == 1 else 'have'} too few images and "
+        f"{'was' if few == 1 else 'were'} not judged."
+    )
     if not judged:
         why = unjudged if members else "There is nothing to compare."
         return Check(name, required, "", "skipped", why, evidence)
@@ -206,13 +209,13 @@ def _family(
         worst = min(judged, key=lambda m: m["limit"] - _badness(m))
     sentences = []
     if beyond:
-        many = f"{len(beyond)} of {len(judged)} are beyond" if len(judged) > 1 else "Beyond"
-        sentences.append(f"{many} the limit by more than chance allows.")
+        many = f"{len(beyond)} of {len(judged)}" if len(judged) > 1 else "It"
+        verb = "is" if len(beyond) == 1 else "are"
+        sentences.append(f"{many} {verb} beyond the limit by more than chance allows.")
     elif maybe:
-        many = (
-            f"{len(maybe)} of {len(judged)} estimates are" if len(judged) > 1 else "The estimate is"
-        )
-        sentences.append(f"{many} beyond the limit, which chance can explain.")
+        many = f"{len(maybe)} of {len(judged)} estimates" if len(judged) > 1 else "The estimate"
+        verb, them = ("is", "it") if len(maybe) == 1 else ("are", "them")
+        sentences.append(f"{many} {verb} beyond the limit; chance can explain {them}.")
     if few:
         sentences.append(unjudged)
     return Check(name, required, told(worst), status, " ".join(sentences), evidence)

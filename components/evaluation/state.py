@@ -51,10 +51,18 @@ LET_THROUGH_EXIT_CODE: Final = 10
 """No error has it: the run went through, and whoever reads exit codes must still look."""
 
 BLESSED: Final = State(
-    "blessed", "blessed", "Blessed: every threshold and every limit holds.", "green", 0
+    "blessed",
+    "blessed",
+    "Blessed: it may be released. Every threshold and every limit holds.",
+    "green",
+    0,
 )
 BLESSED_WITH_WARNINGS: Final = State(
-    "warned", "blessed, warnings", "Blessed, with warnings to look at.", "green", 0
+    "warned",
+    "blessed, warnings",
+    "Blessed, with warnings: it may be released once somebody has looked at them.",
+    "green",
+    0,
 )
 LET_THROUGH: Final = State(
     "let_through",

@@ -211,7 +211,7 @@ def history(runs: Sequence[dict[str, Any]], metric: str) -> str:
 
 def _models(table: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Returns (name, column, style) of the models that scored; the candidate last, on top."""
-    models = [("candidate", contract.P_POSITIVE, "a")]
+    models = [("this model", contract.P_POSITIVE, "a")]
     if BASELINE_P_POSITIVE in table and table[BASELINE_P_POSITIVE].notna().all():
         models.insert(0, ("baseline", BASELINE_P_POSITIVE, "b"))
     return models

@@ -19,6 +19,7 @@ from components.evaluation.clusters import people_of
 from components.evaluation.config import QUALITIES
 from components.evaluation.intervals import critical
 from components.evaluation.metrics import THRESHOLD
+from components.evaluation.names import slice_label
 from components.predictions.table import BANDS, band_name, group_columns
 from data import contract
 
@@ -73,7 +74,7 @@ def _features(rows: pd.DataFrame) -> list[dict[str, Any]]:
         if not 1 < len(values) < MISSING:
             continue
         if column in contract.ATTRIBUTES:
-            shown = [f"not {name}" if v == 0 else name for v in values]
+            shown = [slice_label(f"{column}={int(v)}") for v in values]
         else:
             shown = [f"{name}: {v}" for v in values]
         if codes.max() < 2:

@@ -18,6 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.evaluation.config import QUALITIES
+from components.evaluation.names import slice_label
+from components.evaluation.slices import Slice, find_slices
 from components.evaluation_report.comparison import flips
 from components.predictions.table import (
     BASELINE_P_POSITIVE,
@@ -58,6 +61,7 @@ class Card:
     Attributes:
       kinds: of KINDS.
       says: what the application would say; labelled: what the annotators said.
+      forced: the label that it would have been at threshold 0.5, where it says nothing; or "".
       attributes: to be shown; groups: positions in `filters` of what it can be found by.
       doubts: why label or answer may be wrong; sentences.
       picture: data URI, or "" where the examples are gone.
@@ -67,6 +71,7 @@ class Card:
     kinds: tuple[str, ...]
     p_positive: float
     says: str
+    forced: str
     labelled: str
     attributes: tuple[str, ...]
     groups: tuple[int, ...]
@@ -124,10 +129,15 @@ def cards(
       label: what is learnt.
       doubts: image id -> why it may be wrong.
     """
-    by_name = {row[contract.IMAGE_ID]: row for row in _records(rows, chosen)}
-    filters: list[str] = [
-        n for n in SHOWN_ATTRIBUTES if any(row.get(n) == 1 for row in by_name.values())
-    ]
+    few = rows[rows[contract.IMAGE_ID].isin(list(chosen))].reset_index(drop=True)
+    by_name = {row[contract.IMAGE_ID]: row for row in _records(few, chosen)}
+    # The label first: the worst groups are often of one label and one attribute.
+    features = [(name,) for name in (contract.MALE, *SHOWN_ATTRIBUTES, *QUALITIES)]
+    slices: list[Slice] = find_slices(few, features)[1:]
+    groups = {
+        name: tuple(i for i, each in enumerate(slices) if each.rows[at])
+        for at, name in enumerate(few[contract.IMAGE_ID])
+    }
     made = []
     for name, kinds in chosen.items():
         row = by_name[name]
@@ -139,14 +149,15 @@ def cards(
                 kinds,
                 p,
                 "no answer" if row[contract.UNCERTAIN] else f"{called} ({max(p, 1 - p):.0%})",
+                called if row[contract.UNCERTAIN] else "",
                 label.names[int(row[contract.LABEL])],
                 attributes(row),
-                tuple(i for i, n in enumerate(filters) if row.get(n) == 1),
+                groups[name],
                 doubts.get(name, ()),
                 pictures.get(name, ""),
             )
         )
-    return made, [n.replace("_", " ") for n in filters]
+    return made, [slice_label(each.name) for each in slices]
 
 
 def find_doubts(
@@ -201,7 +212,7 @@ def find_doubts(
         before = row.get(BASELINE_P_POSITIVE)
         if before is not None and before == before:
             called, then = float(row[contract.P_POSITIVE]) >= 0.5, float(before) >= 0.5
-            told += [] if called == then else ["The model before says otherwise."]
+            told += [] if called == then else [f"The baseline calls it {label.names[int(then)]}."]
         found[name] = tuple(told)
     return found
 

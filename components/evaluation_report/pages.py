@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ from components.evaluation_report import artifacts, charts
 _HERE: Final = Path(__file__).parent
 _DASH: Final = "\N{EN DASH}"
 _MINUS: Final = "\N{MINUS SIGN}"
+_TIED: Final = re.compile(r"(\([^()]* to [^()]*\)|\bn = [\d,]+(?: and [\d,]+)?|--[a-z]+)")
 _DECIDE: Final = "<!--decide-->"
 _DECIDED: Final = "<!--/decide-->"
 
@@ -44,6 +46,7 @@ def environment() -> jinja2.Environment:
         rate=rate,
         bounds=bounds,
         signed=signed,
+        tied=tied,
         label=slice_label,
         count=lambda n: f"{n:,}",
         interval=_interval,
@@ -142,6 +145,11 @@ def signed(value: float | None) -> str:
     if value is None or value != value:
         return _DASH
     return f"{value:+.3f}".replace("-", _MINUS)
+
+
+def tied(text: str) -> Markup:
+    """Returns HTML in which no line ends inside of an interval, "n = 832" or "--workdir"."""
+    return Markup(_TIED.sub(r'<span class="tied">\1</span>', str(escape(text))))
 
 
 def _interval(

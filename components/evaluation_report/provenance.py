@@ -14,8 +14,7 @@ import pandas as pd
 from data import contract
 
 DRAWN: Final = (
-    "Drawn by a program: no photographs, no people. What is measured here shows how genq works "
-    "and says nothing about photographs."
+    "Drawn by a program: no photographs, no people. These figures say nothing about photographs."
 )
 WHOLE_CELEBA: Final = 202_599
 

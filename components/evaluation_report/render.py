@@ -104,7 +104,7 @@ def report(content: Content, views: Collection[str] = ()) -> str:
         figures={name: Markup(svg) for name, svg in figures.items()},
         counted=checks.count(content.checks),
         checks_sentence=checks.sentence(content.checks),
-        reason=checks.reason(content.checks),
+        deciding=checks.deciding(content.checks),
         meaning=risks.in_words(content.overall),
         whose=provenance.people_and_images(rows, content.overall.people, s.split),
         cards=cards,
@@ -148,6 +148,7 @@ def model_card(content: Content, name: str) -> str:
         content=content,
         METRICS=titles(content.label),
         checks_sentence=checks.sentence(content.checks),
+        deciding=checks.deciding(content.checks),
     )
 
 

@@ -19,11 +19,12 @@ from werkzeug.serving import make_server
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 
+from components.evaluation.checks import reason
 from components.evaluation_report.artifacts import MODEL_CARD_HTML
 from components.evaluation_report.pages import form, page, with_form
 from data.errors import ConfigError, GenqError
 from pipeline.history.hosts import known, names
-from pipeline.history.reports import write_report
+from pipeline.history.reports import INPUTS, write_report
 from pipeline.history.runs import Run, connect, decide, find, list_runs
 
 if TYPE_CHECKING:
@@ -89,7 +90,13 @@ class Dashboard:
     def _table(self, request: Request) -> Response:
         runs = self._runs()
         rows = [
-            {**r.summary(), "path": quote(r.id, safe=""), "started": r.started, "full": r.decision}
+            {
+                **r.summary(),
+                "path": quote(r.id, safe=""),
+                "full": r.decision,
+                "reason": reason(r.checks),
+                "tfma": INPUTS["evaluation"] in r.outputs,
+            }
             for r in reversed(runs)
         ]
         return _html(

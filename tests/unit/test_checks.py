@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from components.evaluation.checks import Check, count, read_checks, reason, sentence
+from components.evaluation.checks import Check, count, deciding, read_checks, reason, sentence
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.find_checks import find_checks
+from components.evaluation.names import slice_label
 
 CONFIG = EvaluationConfig()
 METRICS = {
@@ -38,7 +39,7 @@ def test_what_was_not_looked_at_is_said_and_why() -> None:
     checks = found(validation={"accepted_anomalies": [], "comparisons": comparisons})
     skipped = {name: c.why for name, c in checks.items() if c.status == "skipped"}
     assert "min_slice_accuracy is 0" in skipped["Accuracy of the worst group"]
-    assert "no earlier blessed model" in skipped["Accuracy against the model before, all images"]
+    assert "no earlier blessed model" in skipped["Accuracy against the baseline, all images"]
     assert note in skipped["Splits alike"] and skipped["Splits alike"].startswith("val: ")
     assert checks["Drift from earlier data"].status == "passed"
     assert "detector_crops" in skipped["As the application crops faces"]
@@ -51,18 +52,18 @@ def test_a_family_is_told_by_its_worst() -> None:
     """Beyond chance fails, beyond the limit warns, the rest passes; the unjudged are counted."""
     gaps = [gap("exceeds", -0.3), gap("may_exceed", 0.12), gap("within", 0.01)]
     gaps.append(gap("too_few", 0.6, n_a=20))
-    check = found(verdict={"gaps": gaps})["Groups differ in accuracy"]
+    check = found(verdict={"gaps": gaps})["Gap between groups in accuracy"]
     assert check.status == "failed" and check.required == "a gap of at most 0.10"
     assert "Eyeglasses against all others: \N{MINUS SIGN}0.300" in check.measured
     assert "n = 200 and 600" in check.measured
-    assert "1 of 3 are beyond" in check.why and "1 of 4 are of too few images" in check.why
-    check = found(verdict={"gaps": gaps[1:]})["Groups differ in accuracy"]
+    assert "1 of 3 is beyond" in check.why and "1 of 4 has too few images" in check.why
+    check = found(verdict={"gaps": gaps[1:]})["Gap between groups in accuracy"]
     assert check.status == "warning" and "chance can explain" in check.why
-    check = found(verdict={"gaps": gaps[2:]})["Groups differ in accuracy"]
+    check = found(verdict={"gaps": gaps[2:]})["Gap between groups in accuracy"]
     assert check.status == "passed" and "+0.010" in check.measured
-    check = found(verdict={"gaps": gaps[3:]})["Groups differ in accuracy"]
+    check = found(verdict={"gaps": gaps[3:]})["Gap between groups in accuracy"]
     assert check.status == "skipped" and check.measured == ""
-    assert found()["Groups differ in abstention"].status == "skipped"
+    assert found()["Gap between groups in abstention"].status == "skipped"
 
 
 def test_a_drop_against_the_model_before_fails() -> None:
@@ -71,9 +72,9 @@ def test_a_drop_against_the_model_before_fails() -> None:
     change |= {"value": -0.06, "slice": "overall", "status": "exceeds"}
     group = {**change, "slice": "Young=0", "status": "not_excluded", "value": 0.0}
     checks = found(verdict={"changes": [change, group]})
-    assert checks["Accuracy against the model before, all images"].status == "failed"
-    assert checks["Accuracy against the model before, worst group"].status == "passed"
-    assert checks["AUC against the model before, all images"].status == "skipped"
+    assert checks["Accuracy against the baseline, all images"].status == "failed"
+    assert checks["Accuracy against the baseline, groups"].status == "passed"
+    assert checks["AUC against the baseline, all images"].status == "skipped"
 
 
 @pytest.mark.parametrize("lower", [False, True])
@@ -106,13 +107,22 @@ def test_findings_and_the_calibration_that_got_worse() -> None:
     assert checks["Better than chance"].status == "passed"
 
 
+def test_one_group_has_one_name_wherever_it_is_told() -> None:
+    """Gaps name it by label and slice, slices by their features."""
+    assert slice_label("male (Smiling=1)") == slice_label("Male=1, Smiling=1") == "male · Smiling"
+    assert slice_label("Male=0, Young=0") == slice_label("female (Young=0)") == "female · not Young"
+    assert slice_label("brightness_band=low") == "brightness: low"
+
+
 def test_counts_and_sentences() -> None:
     checks = list(found(verdict={"gaps": [gap("exceeds", 0.3)]}).values())
     assert [c.status for c in checks] == sorted(
         (c.status for c in checks), key=["failed", "warning", "skipped", "passed"].index
     )
     assert sentence(checks).startswith(f"1 of {len(checks)} checks failed, ")
-    assert reason(checks) == "Failed: Groups differ in accuracy."
+    assert reason(checks) == "Failed: Gap between groups in accuracy."
+    assert [c.name for c in deciding(checks)] == ["Gap between groups in accuracy"]
+    assert deciding([c for c in checks if c.status != "failed"]) == []
     assert sum(count(checks).values()) == len(checks)
     fields = ("name", "required", "measured", "status", "why", "evidence")
     stored = {"checks": [{f: getattr(c, f) for f in fields} for c in checks]}

@@ -2,23 +2,22 @@
 (() => {
   const gallery = document.getElementById("cards");
   if (!gallery) return;
-  const [kind, group, doubt] = ["g-kind", "g-group", "g-doubt"].map((id) => document.getElementById(id));
+  const [kind, group, and, doubt] = ["g-kind", "g-group", "g-and", "g-doubt"].map((id) => document.getElementById(id));
   const cards = [...gallery.children];
 
   function update() {
     let shown = 0;
     for (const card of cards) {
       const groups = card.dataset.groups.split(" ");
-      const wanted = group.value.replace("!", "");
       card.hidden =
         (kind.value !== "" && !card.dataset.kinds.split(" ").includes(kind.value)) ||
-        (group.value !== "" && groups.includes(wanted) === group.value.startsWith("!")) ||
+        [group, and].some((list) => list.value !== "" && !groups.includes(list.value)) ||
         (doubt.checked && !card.querySelector(".doubts"));
       shown += !card.hidden;
     }
     document.getElementById("g-count").textContent = `${shown} of ${cards.length} shown`;
   }
-  for (const input of [kind, group, doubt]) input.addEventListener("change", update);
+  for (const input of [kind, group, and, doubt]) input.addEventListener("change", update);
 
   const dialog = document.getElementById("large");
   gallery.addEventListener("click", (event) => {

@@ -443,7 +443,7 @@ def test_the_first_screen_decides(browser, made: Made) -> None:
     value = "{value:.3f} ({low:.3f} to {high:.3f})".format(**accuracy)
     assert value in by_name["Accuracy, all images"]["measured"]
     # Worse with glasses, on purpose: so the table says, and the verdict names what failed.
-    worst = by_name["Groups differ in accuracy"]
+    worst = by_name["Gap between groups in accuracy"]
     assert worst["status"] in ("failed", "warning") and "Eyeglasses" in worst["measured"]
     assert checks[0]["name"] in verdict.locator(".verdict").first.inner_text()
     assert by_name["Accuracy of the worst group"]["status"] == "skipped"
