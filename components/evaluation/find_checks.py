@@ -68,11 +68,12 @@ def find_checks(
       served: whether the application's detector crops were scored as well.
     """
     found = [
-        # Of two failures the one that explains the other comes first.
+        # Of two failures the one that explains the other comes first: a group's errors make the
+        # accuracy of all images low, and not the other way round.
         *_findings(verdict, config, metrics, n, people),
+        *_gaps(verdict, config),
         *_thresholds(metrics, config, evaluator_failures),
         *_changes(verdict, config),
-        *_gaps(verdict, config),
         _floors(verdict, config),
         _band(verdict, calibration, metrics),
         _temperature(temperature),

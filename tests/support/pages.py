@@ -1,4 +1,4 @@
-"""The built page in Debian's Chromium: a visit, an upload, what axe-core says, a video."""
+"""The built page in Debian's Chromium: a visit, an upload, a video."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, expect
-from served import ROOT, Server, astronaut, encoded, hopper
+from served import Server, astronaut, encoded, hopper
 
-WEB = ROOT / "serving" / "web"
 # A busy machine is slow, not wrong.
 expect.set_options(timeout=60_000)
 
@@ -55,16 +54,6 @@ def shot(page: Page, name: str) -> None:
     folder = os.environ.get("GENQ_SCREENSHOTS")
     if folder:
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
-
-
-def axe(page: Page) -> list[str]:
-    """What axe-core finds, by rule."""
-    page.add_script_tag(path=WEB / "node_modules" / "axe-core" / "axe.min.js")
-    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{v['id']}: {[n['target'] for n in v['nodes']]} {v['nodes'][0]['failureSummary']}"
-        for v in found["violations"]
-    ]
 
 
 def two_people() -> bytes:

@@ -122,6 +122,14 @@ def test_counts_and_sentences() -> None:
     assert sentence(checks).startswith(f"1 of {len(checks)} checks failed, ")
     assert reason(checks) == "Failed: Gap between groups in accuracy."
     assert [c.name for c in deciding(checks)] == ["Gap between groups in accuracy"]
+    low = {**METRICS, "accuracy": {**METRICS["accuracy"], "value": 0.5}}
+    gaps = [gap("exceeds", 0.3), gap("exceeds", 0.4, rate="fpr")]
+    several = deciding(list(found(verdict={"gaps": gaps}, metrics=low).values()))
+    assert [c.name.rsplit(" in ")[-1] for c in several] == [
+        "accuracy",
+        "Accuracy, all images",
+        "false positive rate",
+    ]
     assert deciding([c for c in checks if c.status != "failed"]) == []
     assert sum(count(checks).values()) == len(checks)
     fields = ("name", "required", "measured", "status", "why", "evidence")

@@ -18,9 +18,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from accessible import VIEWS, faults, need_axe, opened_at
 from PIL import Image
 from playwright.sync_api import Page, Route
 from scipy import stats
+from scored import write_predictions
 from sklearn import metrics as sk
 from statsmodels.stats.proportion import proportion_confint
 
@@ -68,7 +70,6 @@ MANIFEST = {
     "set_aside": 0,
     "sha256": {"manifest.csv": "0" * 64},
 }
-AXE = Path(__file__).parents[3] / "serving/web/node_modules/axe-core/axe.min.js"
 
 
 @dataclass(frozen=True)
@@ -83,45 +84,6 @@ class Made:
     def report(self) -> Path:
         """The page."""
         return self.folder / "report" / "report.html"
-
-
-def write_predictions(folder: Path, n: int = 1500, per_person: int = 1) -> pd.DataFrame:
-    """Scores of a fair model that is worse with glasses; and of a baseline. People err together."""
-    rng = np.random.default_rng(5)
-    rows = pd.DataFrame({name: rng.integers(0, 2, n) for name in contract.ATTRIBUTES})
-    rows["Bald"] = (rng.random(n) < 0.02).astype(int)
-    label = rows[contract.MALE].to_numpy()
-    noise = np.where(rows["Eyeglasses"] == 1, 2.6, 1.3)
-    whose = np.arange(n) // per_person
-    own = rng.normal(0, 1, n) if per_person == 1 else rng.normal(0, 1, n)[whose]
-    logit = (2 * label - 1) * 2 + own * noise
-    rows[contract.LABEL] = label
-    for name, uncertain, extra in (
-        (contract.P_POSITIVE, contract.UNCERTAIN, 0.0),
-        (table.BASELINE_P_POSITIVE, table.BASELINE_UNCERTAIN, 0.8),
-    ):
-        rows[name] = (1 / (1 + np.exp(-logit - extra * rng.normal(0, 1, n)))).astype(np.float32)
-        rows[uncertain] = abs(rows[name] - 0.5) < 0.1
-    rows[table.SPLIT] = "test"
-    rows[contract.IMAGE_ID] = [f"{i:06d}.jpg" for i in range(n)]
-    # One image a person: then intervals are Wilson's, which statsmodels has (test_clusters.py).
-    rows[contract.IDENTITY] = whose
-    rows[table.SHA256] = [f"{i:064x}" for i in range(n)]
-    for name in (contract.BRIGHTNESS, contract.SHARPNESS, contract.IMAGE_BYTES):
-        rows[name] = rng.normal(100, 20, n).astype(int)
-    # The whole partition: these images, and half as many women again.
-    natural = pd.concat([rows, rows[label == 0].head(n // 4)], ignore_index=True)
-    natural[contract.IMAGE_ID] = [f"{i:06d}.jpg" for i in range(len(natural))]
-    natural[contract.IDENTITY] = np.arange(len(natural)) // per_person
-    natural[table.SPLIT] = contract.TEST_NATURAL
-    if per_person > 1:
-        # Rare groups drawn in full: the others stand for three each.
-        natural[contract.INCLUSION_WEIGHT] = np.where(natural["Bald"] == 1, 1.0, 3.0)
-    folder.mkdir(parents=True)
-    stored = pd.concat([rows, natural], ignore_index=True).reindex(columns=table.SCHEMA.names)
-    pq.write_table(pa.Table.from_pandas(stored, schema=table.SCHEMA), folder / table.PREDICTIONS)
-    (folder / table.SCORING).write_text("{}")
-    return table.load(folder).split("test")
 
 
 @pytest.fixture(scope="module")
@@ -166,15 +128,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     )
     render.write(gather(sources, CONFIG), folder / "report")
     return Made(folder, rows, json.loads((folder / "report/metrics.json").read_text()))
-
-
-def opened_at(browser, page_file: Path, width: int = 1280, scheme: str = "light") -> Page:
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
-    )
-    page = context.new_page()
-    page.goto(page_file.as_uri())
-    return page
 
 
 def part_of(rows: pd.DataFrame, key: list) -> pd.DataFrame:
@@ -423,7 +376,7 @@ def test_it_fits_a_phone_and_can_be_read_aloud(browser, made: Made) -> None:
 
 def test_the_first_screen_decides(browser, made: Made) -> None:
     """What the data are, every check with requirement and interval, risks, what to type."""
-    page = opened_at(browser, made.report, 1440)
+    page = opened_at(browser, made.report.as_uri(), 1440)
     verdict = page.locator("#verdict")
     assert "Drawn by a program: no photographs" in verdict.inner_text()
     for words in ("1,500 images of 1,500 people", "free of CelebA's", "genq approve today"):
@@ -549,7 +502,7 @@ def test_any_group_can_be_held_against_the_rest(browser, families: Made) -> None
     """The page's own arithmetic, of one attribute and of two, is the gate's; small ones last."""
     natural = pq.read_table(families.folder / "predictions/predictions.parquet").to_pandas()
     rows = natural[natural[table.SPLIT] == contract.TEST_NATURAL].reset_index(drop=True)
-    page = opened_at(browser, families.report)
+    page = opened_at(browser, families.report.as_uri())
     label, called = rows[contract.LABEL] == 1, rows[contract.P_POSITIVE] >= 0.5
     wrong, answered = called != label, ~rows[contract.UNCERTAIN]
     whose = people_of(rows)
@@ -599,7 +552,7 @@ def test_two_runs_are_compared_image_by_image(browser, families: Made) -> None:
     assert len(both) == len(mine) - 90
     right = (both[contract.P_POSITIVE] >= 0.5) == (both[contract.LABEL] == 1)
     was = (both[f"{contract.P_POSITIVE}_other"] >= 0.5) == (both[contract.LABEL] == 1)
-    page = opened_at(browser, families.report)
+    page = opened_at(browser, families.report.as_uri())
     section = page.locator("#compare")
     assert f"Both scored {len(both):,} images" in section.inner_text()
     first = section.locator("tbody tr").first.locator("td").all_inner_texts()
@@ -624,7 +577,7 @@ def test_two_runs_are_compared_image_by_image(browser, families: Made) -> None:
 
 def test_the_gallery_shows_what_users_are_told(browser, made: Made) -> None:
     """No abstention among the errors; filters; a larger view; why a label may be wrong."""
-    page = opened_at(browser, made.report)
+    page = opened_at(browser, made.report.as_uri())
     silent = set(made.rows.loc[made.rows[contract.UNCERTAIN], contract.IMAGE_ID])
     page.locator("#g-kind").select_option(label="answered, and wrong")
     shown = page.locator("#cards > li:not([hidden])")
@@ -699,14 +652,10 @@ def test_a_served_report_can_send_a_decision_and_nothing_else(browser, made: Mad
 @pytest.mark.parametrize("name", ["report.html", "model_card.html"])
 def test_axe_finds_nothing(browser, made: Made, lacking, name: str) -> None:
     """At three widths, in both schemes; and nothing is wider than the window."""
-    if not AXE.is_file():
-        lacking("axe-core is not there: `make web` installs it.")
-    for width, scheme in itertools.product((1440, 1024, 390), ("light", "dark")):
-        page = opened_at(browser, made.folder / "report" / name, width, scheme)
-        page.evaluate(AXE.read_text())
-        found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-        assert [(v["id"], v["nodes"][0]["target"]) for v in found["violations"]] == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    need_axe(lacking)
+    for width, scheme in VIEWS:
+        page = opened_at(browser, (made.folder / "report" / name).as_uri(), width, scheme)
+        assert faults(page) == []
         # Once a card stood in the column of a navigation that it does not have.
         assert page.locator("main").bounding_box()["width"] > 0.6 * width
         page.context.close()

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
-from pages import axe, shot, two_people, upload, visit
+from accessible import axe
+from pages import shot, two_people, upload, visit
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 from served import Server, astronaut, encoded, serving, write_release
@@ -203,7 +204,7 @@ def test_everything_works_by_keyboard(page: Page) -> None:
 def test_axe_finds_nothing(browser: Browser, site: Server, scheme: str, width: int) -> None:
     """Both pages, light and dark, phone and desktop; nothing is wider than the screen."""
     size = {"width": width, "height": 800}
-    # axe is injected into the page, which the page's own policy forbids, rightly.
+    # axe asks for style sheets, which the page's own policy forbids, rightly.
     options = {"viewport": size, "color_scheme": scheme, "bypass_csp": True}
     for page in visit(browser, site, **options):
         upload(page, ("two.jpg", two_people()))
