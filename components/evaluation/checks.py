@@ -71,9 +71,9 @@ def deciding(checks: Sequence[Check]) -> list[Check]:
     for status in ("failed", "warning"):
         found = [c for c in checks if c.status == status]
         if found:
-            seen: set[str] = set()
-            # `add` returns None: false for what leads, as its section is new.
-            return sorted(found, key=lambda c: c.evidence in seen or bool(seen.add(c.evidence)))
+            evidence = [c.evidence for c in found]
+            lead = [c for i, c in enumerate(found) if c.evidence not in evidence[:i]]
+            return lead + [c for c in found if c not in lead]
     return []
 
 

@@ -118,7 +118,7 @@ def test_at_a_desk_checks_risks_and_both_commands_need_no_scrolling(
 def test_nothing_is_hidden_from_anybody(
     browser: Browser, case: SimpleNamespace, lacking: Callable[[str], NoReturn]
 ) -> None:
-    """Whatever the tone of the verdict, and where the images are gone; test_report.py has the rest."""
+    """Whatever the tone of the verdict, and where the images are gone."""
     need_axe(lacking)
     for width, scheme in ((1440, "light"), (390, "dark")):
         page = opened_at(browser, (case.report / "report.html").as_uri(), width, scheme)
@@ -131,3 +131,18 @@ def test_the_file_says_what_its_programs_read(case: SimpleNamespace) -> None:
     stored = json.loads((case.report / "metrics.json").read_text())
     assert tuple(read_checks(stored)) == case.content.checks
     assert (case.report / "report.html").stat().st_size < render.MAX_BYTES
+
+
+def test_on_paper_a_table_that_goes_on_has_its_head(
+    browser: Browser, case: SimpleNamespace
+) -> None:
+    """Chromium repeats the words of a head that is neither sticky nor made of buttons."""
+    page = opened_at(browser, (case.report / "report.html").as_uri())
+    page.emulate_media(media="print")
+    head = page.locator("#slice-table thead th").first
+    assert head.evaluate("e => getComputedStyle(e).position") == "static"
+    assert head.locator("button").evaluate("e => getComputedStyle(e).display") == "contents"
+    assert (
+        page.locator("#slice-table").locator("..").evaluate("e => e.scrollHeight == e.clientHeight")
+    )
+    page.context.close()

@@ -8,15 +8,23 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pandas as pd
 import pytest
+from accessible import VIEWS, faults, need_axe, opened_at
+from playwright.sync_api import Browser
+from werkzeug.serving import make_server
 from werkzeug.test import Client
 
 from components.approval import choose_decision
+from components.evaluation.checks import reason
 from components.evaluation.slices import find_slices
 from components.evaluation.state import LET_THROUGH_EXIT_CODE
 from components.evaluation_report.artifacts import METRICS, REPORT
@@ -180,6 +188,50 @@ def test_an_unknown_run_is_named(workplace: Workplace) -> None:
         decide(connect(workplace.workdir), runs[0], "approve", " ")
 
 
+@pytest.fixture
+def served(workplace: Workplace) -> Iterator[str]:
+    """The dashboard on a port of this machine; its address."""
+    application = Dashboard(workplace.workdir, hosts=("127.0.0.1",))
+    server = make_server("127.0.0.1", 0, application)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}/"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_axe_finds_nothing_on_the_dashboard(
+    browser: Browser, served: str, lacking: Callable[[str], NoReturn], width: int, scheme: str
+) -> None:
+    """Closed and with an open form; all of the table is seen without scrolling sideways."""
+    need_axe(lacking)
+    page = opened_at(browser, served, width, scheme, offline=False)
+    assert faults(page) == []
+    page.locator("summary").first.click()
+    assert page.get_by_label("Your name").first.is_visible()
+    assert faults(page) == []
+    box = page.locator(".scroll")
+    assert box.evaluate("e => e.scrollWidth - e.clientWidth") == 0
+    page.context.close()
+
+
+def test_a_served_report_is_one_click_away_and_has_a_form(
+    browser: Browser, served: str, lacking: Callable[[str], NoReturn]
+) -> None:
+    """From the table to the report, whose form axe accepts; and to TFMA's views in two ways."""
+    need_axe(lacking)
+    page = opened_at(browser, served, 390, "dark", offline=False)
+    assert page.get_by_role("link", name="TensorFlow Model Analysis").count() >= 1
+    page.locator(".runs tbody th a").first.click()
+    assert page.get_by_label("Your name").is_visible()
+    assert page.get_by_role("button", name="Reject").is_visible()
+    assert faults(page) == []
+    page.get_by_role("link", name="TensorFlow Model Analysis").click()
+    page.locator("tfma-metrics-table td").first.wait_for()
+    page.context.close()
+
+
 def test_the_dashboard_shows_runs_and_stores_decisions(workplace: Workplace) -> None:
     """Table, report, comparison; a decision needs this server's own form, and is then in MLMD."""
     client = Client(Dashboard(workplace.workdir, hosts=("127.0.0.1",)))
@@ -202,6 +254,7 @@ def test_the_dashboard_shows_runs_and_stores_decisions(workplace: Workplace) -> 
         assert '/decide" method' in served.replace("&#34;", '"') and "genq approve" not in served
         assert "form-action 'self'" in served.replace("&#39;", "'")
     counted = {c["status"] for c in runs[1].metrics["checks"]}
+    assert unescape(shown.text).count(reason(runs[1].checks)) >= 1
     assert all(f" {status}</span>" in shown.text for status in counted)
     assert "tfma.html" not in compared.text
     assert client.get("/runs/1999/", base_url=base).status_code == 404
