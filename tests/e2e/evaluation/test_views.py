@@ -176,7 +176,7 @@ def test_axe_finds_nothing(
         "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
     )
     assert colours[0] != colours[1]
-    assert page.locator("tfma-metrics-table").bounding_box()["width"] > 600
+    assert page.locator("#metrics tfma-metrics-table").bounding_box()["width"] > 600
     page.context.close()
 
 
