@@ -204,11 +204,12 @@ def create_pipeline(
     ).with_id("release-pusher")
 
     approval: list[Any] = []
-    if config.release.require_approval:
-        decision = target.decision(trainer.outputs["model"])
+    decision = target.decision(trainer.outputs["model"])
+    if decision is not None:
         gate = ApprovalGate(
             model_blessing=fairness_gate.outputs["blessing"],
             decision=decision.output,
+            required=config.release.require_approval,
         ).with_id("approval-gate")
         # The reviewer decides on the report; the pusher waits for the gate, which raises.
         gate.add_upstream_node(evaluation_report)

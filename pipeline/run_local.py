@@ -20,12 +20,16 @@ from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import v1 as tfx
+from tfx.components.example_gen.utils import FINGERPRINT_PROPERTY_NAME
 from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import cache_utils, launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
+from tfx.types.standard_component_specs import INPUT_BASE_KEY
 
+from components.approval import DIGEST
+from components.example_gen.driver import SAME
 from data.errors import ConfigError, GenqError
 from pipeline.history import place
 from pipeline.workdir import locked
@@ -158,11 +162,12 @@ OUTCOMES = {mlmd.Execution.COMPLETE: Outcome.RAN, mlmd.Execution.CACHED: Outcome
 
 @contextmanager
 def portable_cache(workdir: Path) -> Iterator[None]:
-    """Makes TFX's cache keys independent of where the work directory lies.
+    """Makes TFX's cache keys independent of where the work directory and the data lie.
 
     TFX hashes the paths of inputs and of parameters, and the time at which an input's metadata were
     last written. In a work directory that was moved everything would run again. Here a key has
-    "{workdir}" for its path, and no such time.
+    "{workdir}" for its path, and no such time; and of the data their fingerprint, with the name of
+    a zip where one was named, since its folder may hold several.
     """
     original = cache_utils.get_cache_context
 
@@ -175,7 +180,7 @@ def portable_cache(workdir: Path) -> Iterator[None]:
             proto = artifact.mlmd_artifact
             proto.uri = placeless(proto.uri)
             proto.last_update_time_since_epoch = 0
-            for name in (place.FILES, place.GONE):
+            for name in (place.FILES, place.GONE, SAME, DIGEST):
                 proto.custom_properties.pop(name, None)
             for value in proto.custom_properties.values():
                 if value.WhichOneof("value") == "string_value":
@@ -184,6 +189,9 @@ def portable_cache(workdir: Path) -> Iterator[None]:
             name: value if name == "module_file" else placeless(str(value))
             for name, value in (parameters or {}).items()
         }
+        if values.get(FINGERPRINT_PROPERTY_NAME):
+            name = Path(values.get(INPUT_BASE_KEY, "")).name
+            values[INPUT_BASE_KEY] = name if name.lower().endswith(".zip") else ""
         return original(input_artifacts=inputs, parameters=values, **others)
 
     cache_utils.get_cache_context = key

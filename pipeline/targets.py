@@ -47,8 +47,8 @@ class Target(Protocol):
     def baseline(self, candidate: tfx.types.BaseChannel) -> Lookup:
         """Looks up the released model that the candidate is compared with."""
 
-    def decision(self, candidate: tfx.types.BaseChannel) -> Lookup:
-        """Looks up what a reviewer decided about the candidate."""
+    def decision(self, candidate: tfx.types.BaseChannel) -> Lookup | None:
+        """Looks up what a reviewer decided about the candidate; None where nobody can decide."""
 
 
 class Local:

@@ -2,22 +2,35 @@
 
 TFX's own fingerprint is of the number, sizes and modification times of the files. Flipping a label
 changes no size, and copies may keep their times; the annotation files are small enough to be
-hashed in a tenth of a second. data/celeba/spans.py finds spans: TFX's patterns know one layout.
+hashed in a tenth of a second. A copy may also lose its times: where only these differ from an
+earlier run's, the images of its sample are compared with what it wrote, and if they are the same,
+its fingerprint is this one's. data/celeba/spans.py finds spans: TFX's patterns know one layout.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.components.example_gen import driver, utils
 from tfx.dsl.io import fileio
 from tfx.orchestration import data_types
 from tfx.types import Artifact, BaseChannel
 
+from components.example_gen.same import SETTINGS, writes_the_same
 from data import files
 from data.celeba.layouts import find_layout
 from data.celeba.spans import newest_spans
+
+logger = logging.getLogger("genq.ingest")
+
+SAME: Final = "genq_same_fingerprint"
+"""Custom property of examples: a fingerprint of files that were found to hold the same."""
+_TIMES: Final = re.compile(r",xor_checksum:-?\d+,sum_checksum:-?\d+")
 
 
 class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no types
@@ -56,8 +69,15 @@ class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no type
             exec_properties["spans"] = ",".join(names)
         if spans[-1].number is not None:
             resolved[utils.SPAN_PROPERTY_NAME] = spans[-1].number
-        resolved[key] = "\n".join(fingerprints)
+        resolved[key] = self._known("\n".join(fingerprints), resolved)
         return resolved
+
+    def _known(self, fingerprint: str, properties: Mapping[str, Any]) -> str:
+        """Returns the fingerprint that an earlier run gave to the same contents, or this one."""
+        if self._metadata_handle is None:
+            return fingerprint
+        with self._metadata_handle as handle:
+            return _known(handle.store, fingerprint, properties)
 
     def _prepare_output_artifacts(
         self,
@@ -78,3 +98,51 @@ class Driver(driver.FileBasedDriver):  # type: ignore[misc]  # TFX ships no type
         manifest.uri = examples.uri.replace("/examples/", "/manifest/")
         fileio.makedirs(manifest.uri)
         return {**made, "manifest": [manifest]}
+
+
+def _known(store: Any, fingerprint: str, properties: Mapping[str, Any]) -> str:
+    found = [a for a in _alike(store, properties) if _given(a)]
+    for artifact in found:
+        if fingerprint in (_given(artifact), artifact.custom_properties[SAME].string_value):
+            return _given(artifact)
+    for artifact in found:
+        if _timeless(_given(artifact)) != _timeless(fingerprint):
+            continue
+        if writes_the_same(artifact.uri, properties):
+            logger.info("Files have other times than before, and the sample is the same.")
+            artifact.custom_properties[SAME].string_value = fingerprint
+            store.put_artifacts([artifact])
+            return _given(artifact)
+        break
+    return fingerprint
+
+
+def _alike(store: Any, properties: Mapping[str, Any]) -> list[mlmd.Artifact]:
+    """Returns the examples that were made with these settings and are there, the newest first."""
+    artifacts = {a.id: a for a in store.get_artifacts_by_type("Examples")}
+    made = {
+        event.execution_id: artifacts[event.artifact_id]
+        for event in store.get_events_by_artifact_ids(list(artifacts))
+        if event.type == mlmd.Event.OUTPUT
+    }
+    wanted = {name: str(properties.get(name) or "") for name in SETTINGS}
+    alike = {
+        made[execution.id].id: made[execution.id]
+        for execution in store.get_executions_by_id(list(made))
+        if {name: _text(execution.custom_properties[name]) for name in SETTINGS} == wanted
+    }
+    return [alike[i] for i in sorted(alike, reverse=True) if alike[i].state == mlmd.Artifact.LIVE]
+
+
+def _text(value: mlmd.Value) -> str:
+    kind = value.WhichOneof("value")
+    return str(getattr(value, kind)) if kind else ""
+
+
+def _given(examples: mlmd.Artifact) -> str:
+    value: str = examples.custom_properties[utils.FINGERPRINT_PROPERTY_NAME].string_value
+    return value
+
+
+def _timeless(fingerprint: str) -> str:
+    return _TIMES.sub("", fingerprint)

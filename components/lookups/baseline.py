@@ -14,7 +14,7 @@ from tfx import v1 as tfx
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact, standard_artifacts
 
-from components.approval import APPROVE, REJECT, ReviewDecision
+from components.approval import APPROVE, REJECT, ReviewDecision, newest_decision
 from components.evaluation.state import BLOCKED
 from components.fairness_gate import JUDGE, JUDGE_PROPERTY, OUTCOME_PROPERTY
 from components.lookups.files import present
@@ -45,9 +45,7 @@ def choose_baseline(
     decision: list[Artifact],
 ) -> dict[str, list[Artifact]]:
     """Picks the baseline among models whose files exist; MLMD counts ids up."""
-    decided = {
-        d.get_int_custom_property("model_id"): d for d in sorted(decision, key=lambda d: d.id)
-    }
+    decided = {m.id: d for m in model if (d := newest_decision(m, decision)) is not None}
     said = {m: d.get_string_custom_property("decision") for m, d in decided.items()}
     blessings = {
         m: b

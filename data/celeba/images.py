@@ -8,6 +8,7 @@ nothing.
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 import zlib
@@ -191,7 +192,9 @@ def read_images(
       entries: where each lies in the zip or the table.
     """
     if entries is None:
-        yield from (_read_file(files.join(path, i.decode())) for i in ids)
+        read = _read_remote if files.is_remote(path) else _read_local
+        folder = path.rstrip("/") + "/"
+        yield from (read(folder + i.decode()) for i in ids)
         return
     if not isinstance(entries, ZipEntries):
         yield from entries.read()
@@ -201,14 +204,35 @@ def read_images(
             yield _read_entry(file, path, image_id.decode(), entries, row)
 
 
-def _read_file(path: str) -> bytes | ImageError:
+_AT_ONCE: Final = 1 << 16
+"""So many bytes hold a whole image of CelebA: one call reads it."""
+
+
+def _read_local(path: str) -> bytes | ImageError:
+    # Four calls to the system instead of the eight of open() and read(): they are what this costs.
     try:
-        if files.is_remote(path):
-            return files.read_bytes(path)
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a third of the time
-            return file.read()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            image = part = os.read(descriptor, _AT_ONCE)
+            while len(part) == _AT_ONCE:
+                part = os.read(descriptor, _AT_ONCE)
+                image += part
+            return image
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        return ImageError(f"{path}: cannot be read: {error.strerror or error}.", _REFETCH)
+        return _unreadable(path, error)
+
+
+def _read_remote(path: str) -> bytes | ImageError:
+    try:
+        return files.read_bytes(path)
+    except OSError as error:
+        return _unreadable(path, error)
+
+
+def _unreadable(path: str, error: OSError) -> ImageError:
+    return ImageError(f"{path}: cannot be read: {error.strerror or error}.", _REFETCH)
 
 
 def _read_entry(

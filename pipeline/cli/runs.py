@@ -5,13 +5,16 @@ In: what the command line says. Out: tables in the terminal; files removed on de
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from rich.console import Console
 
 from pipeline.cli.checked import check_table
 from pipeline.cli.report import Preset, RunId, Workdir, quietly, workdir_of
+from pipeline.workdir import ARTIFACTS
 
 if TYPE_CHECKING:
     from pipeline.history.clean import Plan
@@ -25,13 +28,43 @@ def register(parent: typer.Typer) -> None:
     parent.command()(clean)
 
 
-def _table(*columns: str) -> Any:
+_GAP: Final = 2
+
+
+def _table(*columns: str, edge: bool = True) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    # Narrow gaps: 80 columns are what a terminal has.
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=edge)
     for number, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=number == 0)
+    return table
+
+
+def list_table(rows: Iterable[Sequence[str]], columns: int) -> Any:
+    """Returns the table of runs: id, state, accuracy, AUC, release, decision.
+
+    Args:
+      rows: of it.
+      columns: of the terminal; where they do not hold whole cells, they hold whole words.
+    """
+    table = _table("run", "state", "accuracy", "AUC", "release", "decision", edge=False)
+    for name, *cells in rows:
+        # To the second, which names it as well: two runs of a work directory take turns.
+        table.add_row(name.partition(".")[0], *cells)
+    texts = [[str(cell) for cell in (column.header, *column.cells)] for column in table.columns]
+    if sum(max(map(len, own)) + _GAP for own in texts) - _GAP > columns:
+        for column, own in zip(table.columns[:-1], texts, strict=False):
+            column.width = max(len(word) for cell in own for word in cell.split())
+    return table
+
+
+def nodes_table(rows: Iterable[Sequence[str]]) -> Any:
+    """Returns the table of a run's nodes: id, state, seconds, paths of results."""
+    table = _table("node", "state", "seconds", "results")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -39,32 +72,36 @@ def _table(*columns: str) -> Any:
 def list_(workdir: Workdir = None, preset: Preset = "demo") -> None:
     """All runs, oldest first, with what became of them."""
     place = workdir_of(workdir, preset)
+    columns = Console().width  # before standard output becomes the log
     with quietly(place) as show:
         from pipeline.history.compare import all_runs
         from pipeline.history.runs import connect, list_runs
 
         store = connect(place)
         reported = {run.id: run for run in list_runs(store)}
-        table = _table("run", "state", "accuracy", "AUC", "blessed", "release", "decision")
+        rows = []
         for started in all_runs(store):
             run = reported.get(started.id)
             if run is None:
-                table.add_row(started.id, started.state, *"-----")
+                rows.append((started.id, started.state, *"----"))
                 continue
             metrics = run.metrics["overall"]["metrics"]
             row = run.summary()
-            table.add_row(
-                started.id,
-                started.state,
-                *(
-                    f"{metrics[n]['value']:.3f}" if n in metrics else "-"
-                    for n in ("accuracy", "auc")
-                ),
-                "yes" if row["blessed"] else "no",
-                f"{row['release']}{' (live)' if row['live'] else ''}" if row["release"] else "-",
-                row["decision"] or "-",
+            rows.append(
+                (
+                    started.id,
+                    f"{started.state}, {'blessed' if row['blessed'] else 'not blessed'}",
+                    *(
+                        f"{metrics[n]['value']:.3f}" if n in metrics else "-"
+                        for n in ("accuracy", "auc")
+                    ),
+                    f"{row['release']}{' (live)' if row['live'] else ''}"
+                    if row["release"]
+                    else "-",
+                    row["decision"] or "-",
+                )
             )
-        show(table)
+        show(list_table(rows, columns))
 
 
 @app.command()
@@ -79,14 +116,17 @@ def show(run: RunId = "", workdir: Workdir = None, preset: Preset = "demo") -> N
         store = connect(place)
         started = find_started(all_runs(store), run)
         say(f"{started.id}, started {started.started}: {started.state}")
-        table = _table("node", "state", "seconds", "results")
         outputs = run_outputs(store, started.id)
+        rows = []
         for node in started.nodes:
             places = [a.uri for (name, _), a in outputs.items() if name == node.id]
-            gone = [uri for uri in places if not Path(uri).exists()]
-            where = "\n".join(f"{u} (gone)" if u in gone else u for u in places)
-            table.add_row(node.id, node.state, f"{node.seconds:.1f}", where)
-        say(table)
+            where = "\n".join(
+                u.removeprefix(f"{place / ARTIFACTS}/") + ("" if Path(u).exists() else " (gone)")
+                for u in places
+            )
+            rows.append((node.id, node.state, f"{node.seconds:.1f}", where))
+        say(f"Results are in {place / ARTIFACTS}.")
+        say(nodes_table(rows))
         found = [r for r in list_runs(store) if r.id == started.id]
         if not found:
             say("It wrote no report, or the report is gone.")
@@ -152,7 +192,7 @@ def clean(
     their report reads.
     """
     place = workdir_of(workdir, preset)
-    from pipeline.workdir import ARTIFACTS, locked
+    from pipeline.workdir import locked
 
     with quietly(place) as say, locked(place / ARTIFACTS):
         from pipeline.history.clean import plan, remove

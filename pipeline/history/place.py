@@ -17,6 +17,8 @@ from typing import Final
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from components.approval import DIGEST, model_digest
+
 FILES: Final = "genq_files"
 """Custom property of an artifact: how many files it had when its node ended."""
 GONE: Final = "genq_gone"
@@ -116,12 +118,14 @@ def whole(artifact: mlmd.Artifact) -> bool:
 
 
 def record_files(store: MetadataStore, execution_id: int, root: Path) -> None:
-    """Writes onto the outputs of an execution how many files each has."""
+    """Writes onto the outputs of an execution how many files each has, and a model's digest."""
     events = store.get_events_by_execution_ids([execution_id])
     outputs = [e.artifact_id for e in events if e.type == mlmd.Event.OUTPUT]
     artifacts = [a for a in store.get_artifacts_by_id(outputs) if _below(a.uri, root)]
     for artifact in artifacts:
         artifact.custom_properties[FILES].int_value = count_files(Path(artifact.uri))
+        if artifact.type == "Model":
+            artifact.custom_properties[DIGEST].string_value = model_digest(Path(artifact.uri))
     if artifacts:
         store.put_artifacts(artifacts)
 

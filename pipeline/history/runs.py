@@ -15,7 +15,7 @@ from typing import Any, Final
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from components.approval import APPROVE, REJECT, ReviewDecision
+from components.approval import APPROVE, DIGEST, REJECT, ReviewDecision, model_digest
 from components.evaluation.checks import Check, count, read_checks
 from components.evaluation.state import State, state
 from components.evaluation_report.artifacts import METRICS, REPORT
@@ -127,7 +127,7 @@ def list_runs(store: MetadataStore) -> list[Run]:
                 blessed=bool(metrics["blessed"]),
                 release=version,
                 live=live,
-                decision=decisions.get(model.id) if model is not None else None,
+                decision=_about(model, decisions) if model is not None else None,
                 properties=_properties(store, report),
             )
         )
@@ -201,6 +201,7 @@ def decide(
     for key, value in values.items():
         artifact.custom_properties[key].string_value = value
     artifact.custom_properties["model_id"].int_value = model.id
+    artifact.custom_properties[DIGEST].string_value = _digest(model)
     execution = mlmd.Execution(
         type_id=store.put_execution_type(mlmd.ExecutionType(name=_EXECUTION_TYPE)),
         last_known_state=mlmd.Execution.COMPLETE,
@@ -219,18 +220,33 @@ def decide(
     return values
 
 
-def _decisions(store: MetadataStore) -> dict[int, dict[str, str]]:
-    """Returns model id -> the newest decision about it."""
-    found = {}
+def _decisions(store: MetadataStore) -> dict[int | str, dict[str, str]]:
+    """Returns a model's id, and its digest -> the newest decision about it."""
+    found: dict[int | str, dict[str, str]] = {}
     for artifact in sorted(
         store.get_artifacts_by_type(ReviewDecision.TYPE_NAME), key=lambda a: a.id
     ):
         properties = artifact.custom_properties
-        found[properties["model_id"].int_value] = {
+        said = {
             key: properties[key].string_value
             for key in ("decision", "reviewer", "comment", "date", "run")
         }
+        found[properties["model_id"].int_value] = said
+        if digest := properties[DIGEST].string_value:
+            found[digest] = said
     return found
+
+
+def _about(
+    model: mlmd.Artifact, decisions: dict[int | str, dict[str, str]]
+) -> dict[str, str] | None:
+    # By its digest first: a model that was made again may have been decided about since.
+    return decisions.get(model.custom_properties[DIGEST].string_value) or decisions.get(model.id)
+
+
+def _digest(model: mlmd.Artifact) -> str:
+    """Returns a model's digest; of one that was trained before digests were kept, made now."""
+    return model.custom_properties[DIGEST].string_value or model_digest(Path(model.uri))
 
 
 def _release(outputs: dict[tuple[str, str], mlmd.Artifact]) -> tuple[str | None, bool]:

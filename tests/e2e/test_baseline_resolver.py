@@ -2,12 +2,23 @@
 
 from pathlib import Path
 
+import keras
 import pytest
 from tfx.types import standard_artifacts
 
-from components.approval import APPROVE, REJECT, ReviewDecision
+from components.approval import (
+    APPROVE,
+    DIGEST,
+    REJECT,
+    ReviewDecision,
+    choose_decision,
+    model_digest,
+)
 from components.lookups.baseline import choose_baseline
 from components.lookups.previous_statistics import choose_previous
+from components.trainer.calibration import Calibration
+from components.trainer.model import HEAD_FIRST
+from components.trainer.signatures import export
 from components.validation_gate import Validation
 
 
@@ -28,9 +39,10 @@ def blessing(
     return artifact
 
 
-def decision(decision_id: int, model_id: int, said: str) -> ReviewDecision:
+def decision(decision_id: int, model_id: int, said: str, digest: str = "") -> ReviewDecision:
     artifact = ReviewDecision()
     artifact.id = decision_id
+    artifact.set_string_custom_property(DIGEST, digest)
     artifact.set_int_custom_property("model_id", model_id)
     artifact.set_string_custom_property("decision", said)
     return artifact
@@ -120,3 +132,50 @@ def test_a_baseline_was_neither_rejected_nor_only_let_through(
         decision=[decision(10 + i, 2, said) for i, said in enumerate(decisions)],
     )
     assert [m.id for m in found["model"]] == [baseline]
+
+
+def test_a_digest_is_of_what_a_model_computes(tmp_path: Path) -> None:
+    """Exported twice, its files differ; weights and calibration are what make another model."""
+
+    def network(weight: float) -> keras.Model:
+        image = keras.Input((75, 75, 3))
+        x = keras.layers.Conv2D(2, 75, kernel_initializer=keras.initializers.Constant(weight))(
+            image
+        )
+        pooled = keras.layers.GlobalAveragePooling2D()(x)
+        pooled = keras.layers.Dropout(0.1, name=HEAD_FIRST, seed=0)(pooled)
+        return keras.Model(image, keras.layers.Dense(1, kernel_initializer="ones")(pooled))
+
+    made = {}
+    for name, weight, temperature in (
+        ("a", 0.1, 1.2),
+        ("b", 0.1, 1.2),
+        ("c", 0.2, 1.2),
+        ("d", 0.1, 1),
+    ):
+        export(network(weight), Calibration(temperature, 0.05), tmp_path / name / "Format-Serving")
+        made[name] = model_digest(tmp_path / name)
+    files = [(tmp_path / name / "Format-Serving/saved_model.pb").read_bytes() for name in "ab"]
+    assert files[0] != files[1]
+    assert made["a"] == made["b"] and len({*made.values()}) == 3
+    assert model_digest(tmp_path / "nothing") == ""
+
+
+def test_a_decision_is_about_a_model_and_not_about_a_file() -> None:
+    """A model that was made again is rejected as before; another one, or an unknown one, is not."""
+    first, again, other = model(1), model(2), model(3)
+    for each, digest in ((first, "a"), (again, "a"), (other, "b")):
+        each.set_string_custom_property(DIGEST, digest)
+    rejected = decision(10, 1, REJECT, first.get_string_custom_property(DIGEST))
+    for candidate, found in ((first, [rejected]), (again, [rejected]), (other, [])):
+        assert choose_decision([candidate], [rejected])["decision"] == found
+    assert choose_decision([model(4)], [decision(11, 5, REJECT)])["decision"] == []
+    approved = decision(12, 2, APPROVE, again.get_string_custom_property(DIGEST))
+    assert choose_decision([first], [rejected, approved])["decision"] == [approved]
+    found = choose_baseline(
+        candidate=[other],
+        model=[first, again, other],
+        model_blessing=[blessing(1, True), blessing(2, True)],
+        decision=[rejected],
+    )
+    assert found["model"] == []

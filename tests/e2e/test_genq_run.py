@@ -214,12 +214,64 @@ def test_an_unchanged_rerun_trains_and_publishes_nothing(workplace: Workplace) -
     done = workplace.run()
     assert done.returncode in ENDED, done.stdout + done.stderr
     outcomes = nodes(done.stdout)
-    assert {n for n, how in outcomes.items() if how != "cached"} <= {
-        "previous-statistics",
-        "baseline-resolver",
-    }
+    assert {n for n, how in outcomes.items() if how != "cached"} <= LOOKUPS
     assert workplace.states()["COMPLETE"] == completed
     assert workplace.releases() == before
+
+
+LOOKUPS = {"previous-statistics", "baseline-resolver", "decision-resolver"}
+"""Never cached: they look what there is."""
+
+
+@pytest.mark.slow
+def test_a_work_directory_is_copied_moved_partly_deleted_and_cleaned(
+    workplace: Workplace, tmp_path: Path
+) -> None:
+    """At each step `genq run` makes what is gone and nothing else; reports and runs are there."""
+    subprocess.run(["cp", "-r", workplace.data.parent, tmp_path / "a"], check=True)
+    place = Workplace(tmp_path / "a/data", tmp_path / "a/work")
+    assert run_and_look(place) == LOOKUPS
+
+    (tmp_path / "a").rename(tmp_path / "b")
+    place = Workplace(tmp_path / "b/data", tmp_path / "b/work")
+    shutil.rmtree(place.workdir / "pipeline/trainer")
+    made = run_and_look(place)
+    assert "trainer" in made and "model-scorer" in made
+    assert not made & {"example-gen", "schema-importer", "statistics-gen", "validation-gate"}
+
+    stray = place.workdir / "pipeline/trainer/model/999"
+    stray.mkdir()
+    (stray / "weights").write_bytes(b"x" * 2_000_000)
+    files = sorted((place.workdir / "pipeline").rglob("*"))
+    shown = genq("clean", "--workdir", place.workdir)
+    assert "Nothing was removed. `genq clean --yes` would free" in shown
+    assert sorted((place.workdir / "pipeline").rglob("*")) == files
+    assert "Freed " in genq("clean", "--yes", "--workdir", place.workdir)
+    assert not stray.exists()
+    assert run_and_look(place) == LOOKUPS
+
+
+def run_and_look(place: Workplace) -> set[str]:
+    """Runs, and reads report and list; returns the nodes that were not taken from the cache."""
+    done = place.run()
+    assert done.returncode in ENDED, done.stdout + done.stderr
+    page = Path(genq("report", "--workdir", place.workdir).splitlines()[-1])
+    assert page.is_file() and page.is_relative_to(place.workdir)
+    listed = genq("runs", "list", "--workdir", place.workdir).splitlines()
+    ids = [line.split()[0] for line in listed if line.startswith("20")]
+    # Of runs with one report, the page's history has the first, and the page is the newest run's.
+    assert ids[0] in page.read_text() and ids[-1] in page.read_text()
+    assert max(map(len, listed)) <= 80
+    return {node for node, how in nodes(done.stdout).items() if how != "cached"}
+
+
+def genq(*words: str | Path) -> str:
+    """Types a command; returns what it says."""
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, words)]
+    narrow = os.environ | {"COLUMNS": "80"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=narrow)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.slow

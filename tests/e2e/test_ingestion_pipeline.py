@@ -11,12 +11,15 @@ import tensorflow as tf
 from tfx import v1 as tfx
 from tfx.orchestration import metadata
 
+from components.example_gen import driver
 from components.example_gen.component import CelebAExampleGen
+from components.example_gen.same import writes_the_same
 from components.example_gen.sampling import FaultConfig, SamplingConfig
 from components.lookups.previous_statistics import previous_statistics
 from components.schema.importer import SchemaImporter
 from components.validation_gate import ValidationGate
 from data import contract
+from pipeline.run_local import Outcome, Progress, run
 
 SCHEMA = Path(__file__).parents[2] / "data" / "schema.pbtxt"
 RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
@@ -133,6 +136,61 @@ def test_unchanged_rerun_is_cached_and_a_changed_label_is_not(celeba_tree, tmp_p
     os.utime(image, (1, 1))
     runner.run(pipeline(data, tmp_path))
     assert states(tmp_path)[key] == first[key] + 2
+
+
+def ran(data: Path, work: Path) -> list[str]:
+    """Runs with genq's runner; returns the nodes that were not taken from the cache."""
+    _, results = run(pipeline(data, work), Progress(lambda _: None, lambda _: None))
+    return [r.node_id for r in results if r.outcome is Outcome.RAN]
+
+
+def copy_without_times(source: Path, target: Path, time_s: int) -> None:
+    """As `cp -r` does; a second of its own, since TFX's fingerprint knows whole seconds."""
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    for path in target.rglob("*"):
+        os.utime(path, (time_s, time_s))
+
+
+@pytest.mark.parametrize("images_in", ["folder", "zip"])
+def test_a_copy_of_data_and_work_directory_goes_on_from_the_cache(
+    celeba_tree, tmp_path, monkeypatch, images_in
+):
+    """Elsewhere and with other times: nothing runs. An image of the same size and other content is
+    seen. What was compared once is not read again."""
+    data = celeba_tree(tmp_path / "a/data", images_in=images_in)
+    first = ran(data, tmp_path / "a/work")
+    assert first[0] == "example-gen" and len(first) == 6
+    data, work = tmp_path / "b/data", tmp_path / "b/work"
+    copy_without_times(tmp_path / "a", tmp_path / "b", 1_000_000)
+    read = []
+    monkeypatch.setattr(
+        driver, "writes_the_same", lambda *given: read.append(1) or writes_the_same(*given)
+    )
+    assert ran(data, work) == ["previous-statistics"]  # a lookup, which is never cached
+    assert ran(data, work) == ["previous-statistics"]
+    assert read == [1]
+    # Data elsewhere, times kept: nothing needs to be read.
+    shutil.move(data, tmp_path / "moved")
+    assert ran(tmp_path / "moved", work) == ["previous-statistics"] and read == [1]
+    if images_in == "folder":
+        [used, *_] = records(work, "train")
+        name = used.features.feature["image_id"].bytes_list.value[0].decode()
+        image = tmp_path / "moved/Img/img_align_celeba" / name
+        content = bytearray(image.read_bytes())
+        content[-3] ^= 1  # within the entropy-coded data; the size stays
+        image.write_bytes(content)
+        assert ran(tmp_path / "moved", work)[0] == "example-gen" and read == [1, 1]
+
+
+def test_other_settings_are_not_taken_from_a_copied_cache(celeba_tree, tmp_path):
+    """Images that an earlier run did not use were not compared."""
+    data = celeba_tree(tmp_path / "a/data")
+    ran(data, tmp_path / "a/work")
+    copy_without_times(tmp_path / "a", tmp_path / "b", 1_000_000)
+    progress = Progress(lambda _: None, lambda _: None)
+    other = pipeline(tmp_path / "b/data", tmp_path / "b/work", SamplingConfig(seed=7))
+    _, results = run(other, progress)
+    assert results[0].outcome is Outcome.RAN
 
 
 def test_gate_stops_on_data_that_disagree_with_the_schema(celeba_tree, tmp_path):

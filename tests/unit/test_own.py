@@ -2,6 +2,8 @@
 
 import csv
 import io
+import shutil
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -245,3 +247,53 @@ def test_aligned_crops_are_taken_as_they_are(tmp_path: Path, photos: Path) -> No
     assert "1 faces" in done.output and "grace.jpg" in done.output
     written = tmp_path / "own/Img/img_align_celeba/000001.jpg"
     assert written.read_bytes() == buffer.getvalue()
+
+
+def guide_command(beginning: str) -> str:
+    """Returns the command of docs/guides/own-data.md that begins so."""
+    text = (Path(__file__).parents[2] / "docs/guides/own-data.md").read_text()
+    [command] = [c for c in text.split("`") if c.startswith(beginning)]
+    return command
+
+
+def test_fairfaces_own_files_are_read_as_the_guide_says(photos: Path, tmp_path: Path) -> None:
+    """Its table after the guide's command; photos below train/ and val/; age, race are slices."""
+    (tmp_path / "fairface/val").mkdir(parents=True)
+    ages = ("0-2", "3-9", "20-29", "more than 70")
+    races = ("East Asian", "Latino_Hispanic", "Middle Eastern", "White")
+    rows = []
+    for n in range(1, 13):
+        shutil.copy(photos / "grace.jpg", tmp_path / f"fairface/val/{n}.jpg")
+        gender, kind = ("Male", "Female")[n % 2], n % 4
+        rows.append(f"val/{n}.jpg,{ages[kind]},{gender},{races[kind]},{n % 3 == 0}\n")
+    table = tmp_path / "fairface/fairface_label_val.csv"
+    table.write_text("file,age,gender,race,service_test\n" + "".join(rows))
+    subprocess.run(guide_command("sed -e"), shell=True, cwd=table.parent, check=True)
+    words = map(str, (table.parent, table.parent / "labels.csv", tmp_path / "own"))
+    done = CliRunner().invoke(app, ["data", "import", *words])
+    assert done.exit_code == 0, done.output
+    _, index = load_index(str(tmp_path / "own"))
+    assert index.attribute("Male").tolist() == [n % 2 == 0 for n in range(1, 13)]
+    assert set(ages) == set(index.groups["age"]) and set(races) == set(index.groups["race"])
+
+
+def test_utkfaces_own_files_are_read_as_the_guide_says(photos: Path, tmp_path: Path) -> None:
+    """File names are the table: ages in ranges, races as they are; without a race left out."""
+    folder = tmp_path / "UTKFace"
+    folder.mkdir()
+    with Image.open(photos / "grace.jpg") as portrait:
+        portrait.resize((200, 234)).crop((0, 0, 200, 200)).save(tmp_path / "face.jpg")
+    for n in range(1, 43):
+        name = f"{n}_{n % 2}_{n % 5}_201701161745251{n:02}.jpg.chip.jpg"
+        shutil.copy(tmp_path / "face.jpg", folder / name)
+    shutil.copy(photos / "grace.jpg", folder / "61_1_20170109142408075.jpg.chip.jpg")
+    subprocess.run(guide_command("(echo"), shell=True, cwd=folder, check=True)
+    done = CliRunner().invoke(
+        app, ["data", "import", str(folder), str(folder / "labels.csv"), str(tmp_path / "own")]
+    )
+    assert done.exit_code == 0, done.output
+    _, index = load_index(str(tmp_path / "own"))
+    assert len(index) == 42
+    assert index.attribute("Male").sum() == 21
+    assert len(set(index.groups["race"])) == 5
+    assert len(set(index.groups["age"])) == 5 and "1 to 9" in index.groups["age"]

@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NoReturn
 
 import pandas as pd
 import pytest
 from accessible import VIEWS, faults, need_axe, opened_at
 from playwright.sync_api import Browser
+from tfx.types import standard_artifacts
 from werkzeug.serving import make_server
 from werkzeug.test import Client
 
-from components.approval import choose_decision
+from components.approval import ReviewDecision, choose_decision
 from components.evaluation.checks import reason
 from components.evaluation.slices import find_slices
 from components.evaluation.state import LET_THROUGH_EXIT_CODE
@@ -174,6 +174,28 @@ def test_a_copy_is_cleaned_and_every_report_can_still_be_written(
     page = write_report(runs[-1], runs, tmp_path / "report")
     assert page.is_file()
     assert mark_missing(store, root) == ([], [])
+
+
+def test_a_rejected_model_stays_rejected_when_its_files_are_made_again(
+    workplace: Workplace, tmp_path: Path
+) -> None:
+    """Also without --require-approval: the decision is about the model, not about a file."""
+    copy = tmp_path / "copy"
+    shutil.copytree(workplace.workdir, copy, symlinks=True)
+    store = connect(copy)
+    decide(store, list_runs(store)[-1], "reject", "Grace", "hats")
+    [model] = (copy / "pipeline/trainer/model").iterdir()
+    shutil.rmtree(model)
+    shutil.rmtree(copy / "serving")
+    settings = [word for s in SETTINGS for word in ("--set", s)]
+    done = genq("run", "--data", str(workplace.data), "--workdir", str(copy), *settings)
+    assert re.search(r"\] trainer\n(?:.*\n)*?\s+done in", done.stdout)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "Grace rejected the model" in " ".join(done.stderr.split())
+    assert not (copy / "serving").exists()
+    again = list_runs(connect(copy))[-1]
+    assert again.outputs["trainer", "model"].uri != str(model)
+    assert again.decision is not None and again.decision["reviewer"] == "Grace"
 
 
 def test_an_unknown_run_is_named(workplace: Workplace) -> None:
@@ -354,10 +376,14 @@ def test_evaluate_keeps_further_columns(tmp_path: Path, header: str, line: str) 
 
 def test_the_newest_decision_about_the_model_counts() -> None:
     """Decisions about other models do not; a later one replaces an earlier one."""
-    candidate = [SimpleNamespace(id=7)]
+    candidate = [standard_artifacts.Model()]
+    candidate[0].id = 7
 
-    def made(number: int, model: int) -> SimpleNamespace:
-        return SimpleNamespace(id=number, get_int_custom_property=lambda key: model)
+    def made(number: int, model: int) -> ReviewDecision:
+        artifact = ReviewDecision()
+        artifact.id = number
+        artifact.set_int_custom_property("model_id", model)
+        return artifact
 
     decisions = [made(11, 7), made(12, 5), made(10, 7)]
     assert choose_decision(candidate, decisions)["decision"] == [decisions[0]]
