@@ -33,7 +33,7 @@ from pipeline.pipeline import SCHEMA, create_pipeline
 COMMAND: Final = ("python", "-m", "pipeline.kubeflow.entrypoint")
 SCHEMA_VERSION: Final = "2.1.0"
 NOTES: Final = "final-errors"
-"""Folder below the work directory: what no further attempt can mend (entrypoint.py)."""
+"""Folder below the work directory: what no further attempt can fix (entrypoint.py)."""
 
 
 PARAMETERS: Final = {

@@ -7,9 +7,9 @@ plain function and imports no TFX.
 
 Exit code 0, or that of the error (data/errors.py), or 1; KFP's launcher, which starts this, makes 1
 of every failure. What went wrong is also the pod's termination message, which KFP's page shows.
-KFP tries a failed container again whatever failed. An error that another attempt cannot mend
+KFP tries a failed container again whatever failed. An error that another attempt cannot fix
 (FINAL) is noted on the volume for a while, and the next attempt of the same task ends at once with
-the same words. Who mends the data and presses "Retry" is not held up: see NOTE_HOLDS_S.
+the same words. A person who fixes the data and presses "Retry" is not held up: see NOTE_HOLDS_S.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ RUN_ID: Final = "run_id"
 FINAL: Final = (ConfigError, DataError, GateError)
 NOTE_HOLDS_S: Final = 15 * 60
 """Longer than attempts are apart. KFP before 2.17 does not tell a container which attempt it is: a
-run that a person retries later is one in which something may have been mended."""
+run that a person retries later is one in which something may have been fixed."""
 RETRY_INDEX: Final = "KFP_RETRY_INDEX"
 """Environment variable of newer versions: 0 is a first attempt."""
-AGAIN: Final = "Not tried again, since that would change nothing. When it is mended: a new run"
+AGAIN: Final = "Not tried again, since that would change nothing. When it is fixed, start a new run"
 
 logger = logging.getLogger("genq.kubeflow")
 
