@@ -107,7 +107,7 @@ def test_what_the_data_say_nothing_of_cannot_be_learnt_or_balanced(
         ("image_id,Smiling\n", "the file ends after the names of the columns"),
         ("image_id,Smiling\ngrace.jpg,maybe\n", "csv:2: grace.jpg, Smiling: found 'maybe'"),
         ("image_id,Smiling\ngrace.jpg,2\n", "csv:2: grace.jpg, Smiling: found 2"),
-        ("image_id,Smiling\ngrace.jpg,1\ngrace.jpg,1\n", "csv:3: grace.jpg is there already"),
+        ("image_id,Smiling\ngrace.jpg,1\ngrace.jpg,1\n", "csv:3: grace.jpg duplicates line 2"),
         ("image_id,Smiling\n../grace.jpg,1\n", "image_id is"),
         ("image_id,Smiling,identity\na.jpg,1,2\nb.jpg,1,\n", "b.jpg, identity: it is empty"),
         ("image_id,Smiling,partition\na.jpg,1,nobody\n", "a.jpg, partition: found 'nobody'"),
