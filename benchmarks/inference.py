@@ -106,7 +106,9 @@ def prepare(scale: Scale, folder: Path) -> None:
     keras.saving.save_model(model, folder / "model.keras")
     signatures.export(model, Calibration(1.0, 0.05), folder / "saved_model")
     onnx.save(
-        onnx_export.to_onnx(folder / "saved_model", ExportConfig().opset, {}),
+        onnx_export.to_onnx(
+            tf.saved_model.load(str(folder / "saved_model")), ExportConfig().opset, {}
+        ),
         str(folder / "onnx_float32"),
     )
     (folder / "work").mkdir()

@@ -79,11 +79,13 @@ def export(
     """
     about = {"labels": json.dumps((label or contract.Label()).names), **(metadata or {})}
     optional = Optional(config.on_variant_failure)
-    notes = make_variants(saved_model, patterns, config, exported_dir, about, optional)
+    loaded = models.SavedModel(saved_model)  # once: it takes as long as converting it
+    notes = make_variants(loaded, patterns, config, exported_dir, about, optional)
     files = {v: exported_dir / release.ONNX_FILES[v] for v in notes}
     images = read_images(patterns["test"], config.parity_images)
-    comparisons = compare_variants(saved_model, files, images, slices)
-    comparisons += compare_labels(files, other_images(patterns, config, images))
+    comparisons = compare_variants(loaded, files, images, slices)
+    if any(variant in OPTIONAL_VARIANTS for variant in files):
+        comparisons += compare_labels(files, other_images(patterns, config, images))
     for comparison in comparisons:
         logger.info(
             "%s on %d %s: p_positive differs by %.1e at most, %.1e on average; equal labels "
@@ -114,7 +116,7 @@ def export(
         "opset": config.opset,
         "signatures": {
             name: signature.model_dump()
-            for name, signature in onnx_export.signatures(saved_model).items()
+            for name, signature in onnx_export.signatures(loaded.module).items()
         },
     }
     _write_json(exported_dir / EXPORT_JSON, description)
@@ -175,7 +177,7 @@ class Optional:
 
 
 def make_variants(
-    saved_model: Path,
+    saved_model: models.SavedModel,
     patterns: Mapping[str, Sequence[str]],
     config: ExportConfig,
     exported_dir: Path,
@@ -183,7 +185,7 @@ def make_variants(
     optional: Optional,
 ) -> dict[VariantName, dict[str, Any]]:
     """Writes the ONNX files; returns variant -> what is to be said of it."""
-    model = onnx_export.to_onnx(saved_model, config.opset, metadata)
+    model = onnx_export.to_onnx(saved_model.module, config.opset, metadata)
     path = exported_dir / release.ONNX_FILES["float32"]
     onnx.save(model, str(path))
     notes: dict[VariantName, dict[str, Any]] = {"float32": {}}
@@ -280,7 +282,7 @@ def compare_labels(
 
 
 def compare_variants(
-    saved_model: Path,
+    reference: models.SavedModel,
     files: Mapping[VariantName, Path],
     images: Sequence[TestImage],
     slices: Sequence[Sequence[str]],
@@ -290,7 +292,6 @@ def compare_variants(
     Decoders first: the SavedModel on the files' bytes (TensorFlow's decoder) against the SavedModel
     on Pillow's pixels. Then each variant on Pillow's pixels, which is what serving hands it.
     """
-    reference = models.SavedModel(saved_model)
     odd = adversarial.adversarial_images()
     sets = [
         (TEST_IMAGES, [i.name for i in images], [i.encoded for i in images]),

@@ -28,17 +28,17 @@ class SavedModel:
 
     def __init__(self, path: Path) -> None:
         # Kept: when the module is garbage, its variables are gone.
-        self._module = tf.saved_model.load(str(path))
+        self.module = tf.saved_model.load(str(path))
 
     def __call__(self, image: Pixels) -> P:
         """uint8, (batch, height, width, 3) -> p_positive, (batch,)."""
-        answer = self._module.signatures[contract.SIGNATURE_PIXELS](image=tf.constant(image))
+        answer = self.module.signatures[contract.SIGNATURE_PIXELS](image=tf.constant(image))
         p_positive: P = answer[contract.P_POSITIVE].numpy()
         return p_positive
 
     def encoded(self, files: Sequence[bytes]) -> P:
         """JPEG or PNG bytes -> p_positive, (n,), by the signature `serving_default`."""
-        signature = self._module.signatures[contract.SIGNATURE_ENCODED]
+        signature = self.module.signatures[contract.SIGNATURE_ENCODED]
         parts = [
             signature(image_bytes=tf.constant(list(files[i : i + BATCH_SIZE])))
             for i in range(0, len(files), BATCH_SIZE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import onnx
@@ -27,19 +27,17 @@ OUTPUTS = (contract.P_POSITIVE, contract.LABEL, contract.UNCERTAIN)
 BATCH, HEIGHT, WIDTH = "batch", "height", "width"
 
 
-def to_onnx(saved_model: Path, opset: int, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def to_onnx(module: Any, opset: int, metadata: Mapping[str, str]) -> onnx.ModelProto:
     """Returns the model in ONNX float32, checked.
 
     Args:
-      saved_model: folder that Trainer exported.
+      module: the loaded SavedModel that Trainer exported.
       opset: version of ONNX's operators.
       metadata: goes into the file, beside labels and geometry.
 
     Raises:
       GateError: if the result does not pass onnx.checker and strict shape inference.
     """
-    # The module, not its function alone: when it is garbage, its variables are gone.
-    module = tf.saved_model.load(str(saved_model))
     signature = module.signatures[contract.SIGNATURE_PIXELS]
     spec = tf.TensorSpec((None, None, None, 3), tf.uint8, contract.IMAGE)
     with little_memory():
@@ -125,9 +123,8 @@ def check(model: onnx.ModelProto) -> None:
         ) from error
 
 
-def signatures(saved_model: Path) -> dict[str, Signature]:
-    """Returns signature name -> inputs and outputs of the SavedModel."""
-    module = tf.saved_model.load(str(saved_model))
+def signatures(module: Any) -> dict[str, Signature]:
+    """Returns signature name -> inputs and outputs of a loaded SavedModel."""
     return {
         name: Signature(
             inputs={n: _describe(s) for n, s in f.structured_input_signature[1].items()},
