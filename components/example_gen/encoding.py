@@ -3,20 +3,19 @@
 In: one image and its row of the index. Out: a serialized tf.train.Example.
 
 `tf.train.Example(...)` in Python takes longer than reading the image. Forty of the features can
-only be 0 or 1, so their bytes are made once; the rest is one small message, and the image is put
-around without a copy through a message. Serialized protobuf messages may simply be concatenated
-(https://protobuf.dev/programming-guides/encoding/#last-one-wins).
+only be 0 or 1, so their bytes are made once, by protobuf itself; the rest is one small message, and
+the image is put around without a copy through a message. Serialized protobuf messages may simply be
+concatenated (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
 """
 
 from __future__ import annotations
 
 import functools
-import struct
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from tensorflow.core.example import feature_pb2
 
 from data import contract
 
@@ -24,29 +23,18 @@ Value = Sequence[int] | Sequence[float] | Sequence[bytes]
 
 
 def features(values: Mapping[str, Value]) -> bytes:
-    """Returns a serialized Features message: the bytes of protobuf's deterministic mode."""
-    entries: list[bytes] = []
-    for key in sorted(values):
-        content = _feature(values[key])
-        entry = b"".join((_key(key), _varint(len(content)), content))
-        entries += (_TAG, _varint(len(entry)), entry)
-    return b"".join(entries)
-
-
-def _feature(value: Value) -> bytes:
-    """Returns a serialized Feature of integers, floats or bytes."""
-    first = value[0]
-    if isinstance(first, bytes):
-        kind = _TAG
-        items = b"".join(_TAG + _varint(len(v)) + v for v in cast("Sequence[bytes]", value))
-    else:
-        if isinstance(first, float):
-            kind, packed = b"\x12", struct.pack(f"<{len(value)}f", *value)
+    """Returns a serialized Features message."""
+    message = feature_pb2.Features()
+    for key, value in values.items():
+        # Filled in place: half the time of messages that are made first and put in.
+        feature = message.feature[key]
+        if isinstance(value[0], bytes):
+            feature.bytes_list.value.extend(value)
+        elif isinstance(value[0], float):
+            feature.float_list.value.extend(value)
         else:
-            kind = b"\x1a"
-            packed = b"".join([_varint(v & _UINT64) for v in cast("Sequence[int]", value)])
-        items = b"".join((_TAG, _varint(len(packed)), packed))
-    return b"".join((kind, _varint(len(items)), items))
+            feature.int64_list.value.extend(value)
+    return bytes(message.SerializeToString(deterministic=True))
 
 
 @functools.cache
@@ -86,7 +74,6 @@ _TAG = (
     b"\x0a"  # field 1: Example.features, Features.feature, a map's key, Feature.bytes_list, value
 )
 _MAP_VALUE_TAG = b"\x12"  # field 2
-_UINT64 = 2**64 - 1
 _IMAGE_KEY = _TAG + bytes([len(contract.IMAGE)]) + contract.IMAGE.encode()
 
 
@@ -98,14 +85,6 @@ def _image_head(size: int) -> bytes:
     return _TAG + _varint(len(entry) + size) + entry
 
 
-@functools.cache
-def _key(name: str) -> bytes:
-    """Returns what precedes the value of a map's entry, but for its size."""
-    return _TAG + _varint(len(name.encode())) + name.encode() + _MAP_VALUE_TAG
-
-
-# Sizes of images and their parts, and small values: the same again and again.
-@functools.lru_cache(maxsize=1 << 16)
 def _varint(number: int) -> bytes:
     """Returns protobuf's base-128 varint."""
     out = bytearray()

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -55,6 +56,46 @@ class WriteShards(beam.PTransform):  # type: ignore[misc]  # Beam's PTransform i
         )
 
 
+@dataclass(frozen=True)
+class Request:
+    """What an execution's properties ask for.
+
+    Attributes:
+      copies: what lies at `input_base`, or in its spans.
+      groups: features whose rare values are taken whole, as pairs with the label, too: rates are of
+        positives or of negatives.
+    """
+
+    sampling: SamplingConfig
+    faults: FaultConfig
+    label: contract.Label
+    shards: int
+    copies: Copies
+    groups: list[list[str]]
+
+    @classmethod
+    def read(cls, properties: Mapping[str, Any]) -> Request:
+        """Reads the annotations, and no image.
+
+        Raises:
+          DataError: names the file, line and field that is wrong.
+        """
+        faults = TypeAdapter(FaultConfig).validate_json(properties["faults"])
+        label = TypeAdapter(contract.Label).validate_json(properties["label"])
+        return cls(
+            sampling=TypeAdapter(SamplingConfig).validate_json(properties["sampling"]),
+            faults=faults,
+            label=label,
+            shards=int(properties["shards"]),
+            copies=load_copies(
+                properties["input_base"],
+                [name for name in (properties.get("spans") or "").split(",") if name],
+                max_faults=faults.max_bad_annotations,
+            ),
+            groups=crossed(json.loads(properties.get("groups") or "[]"), label.attribute),
+        )
+
+
 class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TFX ships no types
     """See the module."""
 
@@ -72,26 +113,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
         """
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         manifest = artifact_utils.get_single_instance(output_dict["manifest"])
-        sampling = TypeAdapter(SamplingConfig).validate_json(exec_properties["sampling"])
-        faults = TypeAdapter(FaultConfig).validate_json(exec_properties["faults"])
-        label = TypeAdapter(contract.Label).validate_json(exec_properties["label"])
-        copies = load_copies(
-            exec_properties["input_base"],
-            [name for name in (exec_properties.get("spans") or "").split(",") if name],
-            max_faults=faults.max_bad_annotations,
-        )
+        asked = Request.read(exec_properties)
+        sampling, faults, copies = asked.sampling, asked.faults, asked.copies
         logger.info("%s: %s, %d annotated images", copies.root, copies.name, len(copies.index))
         for note in copies.index.notes:
             logger.warning("%s", note)
-        writer = _Writer(
-            self,
-            examples.uri,
-            manifest.uri,
-            int(exec_properties["shards"]),
-            label,
-            # As pairs with the label, too: rates are of positives or of negatives.
-            crossed(json.loads(exec_properties.get("groups") or "[]"), label.attribute),
-        )
+        writer = _Writer(self, examples.uri, manifest.uri, asked.shards, asked.label, asked.groups)
         place, not_there = located(copies)
         if faults.partial:
             logger.info("%s. %s/%s lists the others.", not_there, manifest.uri, artifacts.PARTIAL)
@@ -111,7 +138,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TF
                 "Set aside: %s. All are in %s/%s", line, manifest.uri, artifacts.DEAD_LETTER
             )
         texts = manifest_files(
-            copies, sample, sampling, label, set_aside, not_there if faults.partial else None
+            copies, sample, sampling, asked.label, set_aside, not_there if faults.partial else None
         )
         if sample.warning:
             logger.warning("%s", sample.warning)

@@ -7,19 +7,15 @@ sample leaves out are not read. Asked only where times changed and sizes did not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 import tensorflow as tf
-from pydantic import TypeAdapter
 
-from components.example_gen.executor import crossed, located
+from components.example_gen.executor import Request, located
 from components.example_gen.partial import allowed_sampling
-from components.example_gen.sampling import FaultConfig, SamplingConfig, draw
+from components.example_gen.sampling import draw
 from components.example_gen.shards import ShardTask, examples, plan_shards
-from data import contract
-from data.celeba.copies import load_copies
 from data.errors import GenqError
 
 SETTINGS: Final = ("sampling", "faults", "label", "shards", "window", "spans", "groups", "code")
@@ -42,27 +38,20 @@ def writes_the_same(examples_uri: str, properties: Mapping[str, Any]) -> bool:
 
 def _tasks(examples_uri: str, properties: Mapping[str, Any]) -> list[ShardTask]:
     """Returns what the executor would do first, were no image damaged."""
-    sampling = TypeAdapter(SamplingConfig).validate_json(properties["sampling"])
-    faults = TypeAdapter(FaultConfig).validate_json(properties["faults"])
-    label = TypeAdapter(contract.Label).validate_json(properties["label"])
-    copies = load_copies(
-        properties["input_base"],
-        [name for name in (properties.get("spans") or "").split(",") if name],
-        max_faults=faults.max_bad_annotations,
-    )
+    asked = Request.read(properties)
+    sampling, copies = asked.sampling, asked.copies
     place, _ = located(copies)
-    if faults.partial:
+    if asked.faults.partial:
         sampling, _ = allowed_sampling(copies.index, sampling, place >= 0)
-    groups = crossed(json.loads(properties.get("groups") or "[]"), label.attribute)
-    sample = draw(copies.index, sampling, place >= 0, groups)
+    sample = draw(copies.index, sampling, place >= 0, asked.groups)
     return plan_shards(
         copies,
         place,
         sample,
         split_uris={split: f"{examples_uri}/Split-{split}" for split in sample.rows},
         report_uri="",
-        shards=int(properties["shards"]),
-        label=label.attribute,
+        shards=asked.shards,
+        label=asked.label.attribute,
         max_bad=0,
     )
 

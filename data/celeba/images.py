@@ -205,17 +205,16 @@ def read_images(
 
 
 _AT_ONCE: Final = 1 << 16
-"""So many bytes hold a whole image of CelebA: one call reads it."""
+"""This many bytes hold a whole image of CelebA."""
 
 
 def _read_local(path: str) -> bytes | ImageError:
-    # Four calls to the system instead of the eight of open() and read(): they are what this costs.
+    # Five calls to the system instead of the eight of open() and read(): they are what this costs.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            image = part = os.read(descriptor, _AT_ONCE)
-            while len(part) == _AT_ONCE:
-                part = os.read(descriptor, _AT_ONCE)
+            image = os.read(descriptor, _AT_ONCE)
+            while part := os.read(descriptor, _AT_ONCE):  # network file systems may give less
                 image += part
             return image
         finally:
