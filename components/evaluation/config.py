@@ -132,7 +132,8 @@ class EvaluationConfig:
       embeddings: keep, beside the predictions, what the head sees of each image: 2,048 numbers,
         8 kB an image, of the same forward pass.
       seed: of the bootstrap.
-      gallery_images: of the surest errors, and of the least certain answers, in the report.
+      gallery_images: how many of the surest errors, and of the least certain answers, the
+        report shows.
       bootstrap_replicates: for AUC, average precision, calibration error and their differences.
     """
 

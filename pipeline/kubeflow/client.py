@@ -106,9 +106,9 @@ class Cluster:
         )
         return server.Health.read(json.loads(raw.data))
 
-    def fit_for(self, settings: Settings) -> None:
-        """Raises ClusterError if the server is too old for these settings."""
-        server.check_version(self._where, self.health, settings)
+    def check_version(self) -> None:
+        """Raises ClusterError if the server is too old for what the settings compile to."""
+        server.check_version(self._where, self.health, self._settings)
 
     def run(self, package: Path, parameters: Mapping[str, Any], name: str) -> str:
         """Submits one run; returns its id.
@@ -116,7 +116,7 @@ class Cluster:
         Raises:
           ClusterError: if the server is too old, refuses, or does not answer.
         """
-        self.fit_for(self._settings)
+        self.check_version()
         experiment = self._experiment()
         with _quietly(), self._explained("start the run"):
             run = self._client.run_pipeline(
@@ -198,7 +198,7 @@ class Cluster:
           ClusterError: if the new one is refused: the old ones are as they were. If an old one
             cannot be removed: says which.
         """
-        self.fit_for(self._settings)
+        self.check_version()
         old = self.schedules(name)
         experiment = self._experiment()
         with _quietly(), self._explained("create the schedule"):
@@ -310,7 +310,7 @@ class Cluster:
         try:
             yield
         except kfp_server_api.ApiException as error:
-            raise refused(self._where, what, error, tried_again, ATTEMPTS) from error
+            raise refused(self._where, what, error, ATTEMPTS if tried_again else 1) from error
         except (urllib3.exceptions.HTTPError, TimeoutError, OSError) as error:
             raise unreachable(self._settings, self._where, what, error, tried_again) from error
 

@@ -77,7 +77,7 @@ def ask(settings: Settings) -> Health:
     if not response.ok:
         problem = kfp_server_api.ApiException(status=response.status_code)
         problem.body = response.text
-        raise refused(where, "connect", problem, tried_again=False) from problem
+        raise refused(where, "connect", problem) from problem
     try:
         answer = response.json()
         health = Health.read(answer)
@@ -180,23 +180,20 @@ def _chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-def refused(
-    where: str, what: str, error: Any, tried_again: bool, attempts: int = 1
-) -> ClusterError:
+def refused(where: str, what: str, error: Any, attempts: int = 1) -> ClusterError:
     """Returns what the API server said, as an error.
 
     Args:
       where: the server.
       what: it was asked to do.
       error: an ApiException.
-      tried_again: whether it was asked `attempts` times.
-      attempts: see `tried_again`.
+      attempts: how often it was asked.
     """
     said = str(error.body or error.reason or "").strip()
     with contextlib.suppress(ValueError, AttributeError):
         body = json.loads(said)
         said = str(body.get("message") or body.get("error") or said)
-    times = f" {attempts} times" if tried_again and error.status >= 500 else ""
+    times = f" {attempts} times" if attempts > 1 and error.status >= 500 else ""
     remedy = REMEDIES.get(error.status, "")
     if error.status >= 500:
         remedy = "The server has a fault: kubectl logs deploy/ml-pipeline. Then try again."
