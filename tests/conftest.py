@@ -124,6 +124,18 @@ def lacking() -> Callable[[str], NoReturn]:
     return end
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home directory, and an environment in which nobody has decided about telemetry."""
+    for name in ("ORT_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "NEXT_TELEMETRY_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def browser(lacking: Callable[[str], NoReturn]) -> "Iterator[Browser]":
     """Debian's Chromium, driven by Playwright; GENQ_CHROMIUM names another."""

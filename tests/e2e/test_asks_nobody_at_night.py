@@ -14,18 +14,6 @@ from traced import asked, left_in, strace
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home directory, and an environment in which nobody has decided yet."""
-    for name in ("ORT_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "NEXT_TELEMETRY_DISABLED"):
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "home"
-    folder.mkdir()
-    for name in ("HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, str(folder))
-    return folder
-
-
 LIBRARIES = """
 import pipeline, numpy as np, tensorflow as tf, keras
 from components.trainer.frozen import openvino_forward
@@ -99,8 +87,7 @@ def test_the_pages_build_looks_up_nothing(
     (tmp_path / "tests/golden").mkdir(parents=True)
     shutil.copy(ROOT / "tests/golden/openapi.json", tmp_path / "tests/golden")
     trace = tmp_path / "build.trace"
-    environment = {k: v for k, v in os.environ.items() if k != "NEXT_TELEMETRY_DISABLED"}
-    environment["npm_config_update_notifier"] = "false"
+    environment = os.environ | {"npm_config_update_notifier": "false"}
     command = [*strace(trace, lacking), npm, "run", "build"]
     subprocess.run(command, check=True, cwd=copy, env=environment)
     assert (copy / "out/index.html").exists()

@@ -161,8 +161,8 @@ def test_what_no_attempt_can_mend_is_not_tried_in_earnest_again(
         newer.setenv("KFP_RETRY_INDEX", "1")
         assert attempt("Copier") == 4
     [note] = notes.iterdir()
-    hours_ago = time.time() - 3600
-    os.utime(note, (hours_ago, hours_ago))
+    an_hour_ago = time.time() - 3600
+    os.utime(note, (an_hour_ago, an_hour_ago))
     assert attempt("Copier") == 0
     assert attempt("Refuser", other) == 4
     assert not note.exists()

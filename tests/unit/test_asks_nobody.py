@@ -27,17 +27,6 @@ onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 PREDICTED = "from pipeline.cli.app import main; main()"
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home directory, and an environment in which nobody has decided yet."""
-    monkeypatch.delenv(OFF, raising=False)
-    folder = tmp_path / "home"
-    folder.mkdir()
-    for name in ("HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, str(folder))
-    return folder
-
-
 @pytest.mark.parametrize("package", ["data", "components", "pipeline", "serving"])
 def test_each_of_our_packages_turns_reports_off_before_onnxruntime_can_come(package: str) -> None:
     """Whichever is imported first, and without overruling who set the variable."""

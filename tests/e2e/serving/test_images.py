@@ -9,9 +9,10 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -102,7 +103,7 @@ def _said(*command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Docker | Buildah:
+def engine(lacking: Callable[[str], NoReturn]) -> Docker | Buildah:
     if (
         shutil.which("docker")
         and not subprocess.run(["docker", "info"], capture_output=True).returncode
@@ -110,7 +111,7 @@ def engine() -> Docker | Buildah:
         return Docker()
     if shutil.which("buildah") and not os.geteuid():
         return Buildah()
-    pytest.skip("No engine: start Docker, or as root `apt-get install buildah`.")
+    lacking("No engine: start Docker, or as root `apt-get install buildah`.")
 
 
 @pytest.mark.parametrize("image", ["pipeline", "serving"])

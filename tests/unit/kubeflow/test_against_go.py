@@ -8,10 +8,10 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
@@ -27,10 +27,14 @@ ARGO = "github.com/argoproj/argo-workflows/v4@v4.0.7"
 FIRINGS = 5
 
 
+@pytest.fixture(autouse=True)
+def _need_go(lacking: Callable[[str], NoReturn]) -> None:
+    if not shutil.which("go"):
+        lacking("Go is not installed: apt-get install golang-go")
+
+
 def go(*arguments: str | Path, folder: Path) -> str:
     """Runs the Go tool; returns what it says."""
-    if not shutil.which("go"):
-        pytest.skip("Go is not installed")
     done = subprocess.run(["go", *arguments], cwd=folder, text=True, capture_output=True)
     assert not done.returncode, done.stderr
     return done.stdout
