@@ -60,7 +60,7 @@ BLESSED: Final = State(
 BLESSED_WITH_WARNINGS: Final = State(
     "warned",
     "blessed, warnings",
-    "Blessed, with warnings: it may be released once somebody has looked at them.",
+    "Blessed, with warnings: it may be released; read them first.",
     "green",
     0,
 )

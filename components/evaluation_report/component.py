@@ -24,7 +24,7 @@ from components.evaluation.config import EvaluationConfig
 from components.evaluation.tfma_results import validation_failures
 from components.evaluation_report import render
 from components.evaluation_report.artifacts import EvaluationReport
-from components.evaluation_report.content import Sources, gather
+from components.evaluation_report.content import Sources, decide_commands, gather
 from components.example_gen.artifacts import SamplingManifest
 from components.fairness_gate import FairnessVerdict
 from components.model_exporter.artifacts import Parity
@@ -52,6 +52,8 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
         config = TypeAdapter(EvaluationConfig).validate_json(exec_properties["config"])
         run_config = json.loads(exec_properties["run_config"])
         run_id = self._context.pipeline_run_id if self._context else ""
+        uri = artifact_utils.get_single_uri(output_dict["report"])
+        workdir = local_workdir(uri)
         sources = Sources(
             **folders(
                 {key: artifacts[0].uri for key, artifacts in input_dict.items() if artifacts}
@@ -60,6 +62,7 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
             split=SPLIT,
             title=exec_properties["title"],
             run=run_id or "",
+            decide=decide_commands(run_id, workdir) if run_id and workdir else (),
             config=run_config,
             lineage=tuple(
                 (key, f"{artifacts[0].type_name} {artifacts[0].id}", artifacts[0].uri)
@@ -67,8 +70,17 @@ class Executor(base_executor.BaseExecutor):  # type: ignore[misc]  # TFX ships n
                 if artifacts
             ),
         )
-        uri = artifact_utils.get_single_uri(output_dict["report"])
         render.write(gather(sources, config), Path(uri))
+
+
+def local_workdir(uri: str) -> Path | None:
+    """Returns the work directory of WORKDIR/pipeline/NODE/OUTPUT/ID.
+
+    None elsewhere, such as on Kubeflow: `genq approve` finds no metadata there.
+    """
+    place = Path(uri).parents
+    found = len(place) > 3 and (place[3] / "metadata.sqlite").is_file()
+    return place[3] if found else None
 
 
 def folders(uris: dict[str, str]) -> dict[str, Any]:

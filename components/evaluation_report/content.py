@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -102,6 +103,12 @@ class Sources:
     release: str = ""
     replaces: str = ""
     decide: tuple[str, str] | tuple[()] = ()
+
+
+def decide_commands(run: str, workdir: Path) -> tuple[str, str]:
+    """Returns what to type to approve or reject a run of a work directory; the comment is left."""
+    words = (run, "--workdir", str(workdir), "--comment", "why")
+    return shlex.join(("genq", "approve", *words)), shlex.join(("genq", "reject", *words))
 
 
 @dataclass(frozen=True)

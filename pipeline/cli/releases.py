@@ -74,6 +74,7 @@ def list_(models: Models = DEFAULT) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from components.evaluation.names import slice_label
     from data.releases import release
 
     console = Console()
@@ -103,7 +104,7 @@ def list_(models: Models = DEFAULT) -> None:
             str(version),
             info.created[:16].replace("T", " "),
             _metric(accuracy),
-            f"{worst.name}: {_metric(worst.accuracy)}" if worst else "",
+            f"{slice_label(worst.name)}: {_metric(worst.accuracy)}" if worst else "",
             size,
             state,
         )

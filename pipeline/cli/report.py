@@ -87,7 +87,7 @@ def report(
         chosen = find(runs, run)
         other = find(runs, compare) if compare else None
         folder = out or place / "reports" / chosen.id.replace(":", "")
-        show(write_report(chosen, runs, folder, other, place))
+        show(write_report(chosen, runs, folder, place, other))
 
 
 def dashboard(

@@ -127,7 +127,7 @@ class Dashboard:
     def _write(self, run: Run, runs: list[Run], other: Run | None = None) -> Path:
         """Renders into WORKDIR/reports, as `genq report` does; returns the report."""
         name = run.id.replace(":", "") + ("-compared" if other else "")
-        return write_report(run, runs, self._workdir / "reports" / name, other, self._workdir)
+        return write_report(run, runs, self._workdir / "reports" / name, self._workdir, other)
 
     def _view(self, request: Request, run_id: str, name: str) -> Response:
         """One of the pages beside the report."""

@@ -6,7 +6,6 @@ In: a Run and all runs. Out: the files of components/evaluation_report in a fold
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ from components.evaluation.config import EvaluationConfig
 from components.evaluation_report import render
 from components.evaluation_report.artifacts import REPORT
 from components.evaluation_report.component import folders
-from components.evaluation_report.content import Sources, gather
+from components.evaluation_report.content import Sources, decide_commands, gather
 from pipeline.history.runs import Run, first_of_each_report
 
 INPUTS: Final = {
@@ -34,7 +33,7 @@ INPUTS: Final = {
 
 
 def write_report(
-    run: Run, runs: list[Run], folder: Path, other: Run | None = None, workdir: Path | None = None
+    run: Run, runs: list[Run], folder: Path, workdir: Path, other: Run | None = None
 ) -> Path:
     """Writes the report of a run; returns the page.
 
@@ -42,8 +41,8 @@ def write_report(
       run: whose.
       runs: all, oldest first, for the history.
       folder: gets the files.
+      workdir: of the runs; the commands that decide name it.
       other: a run to compare with.
-      workdir: where a decision is typed for; the configuration's without.
 
     Raises:
       DataError: if the run's predictions were removed.
@@ -76,7 +75,7 @@ def write_report(
         other_name=other.id if other else "",
         release=run.release or "",
         replaces=_replaces(run, runs),
-        decide=_decide(run, workdir),
+        decide=decide_commands(run.id, workdir),
     )
     config = TypeAdapter(EvaluationConfig).validate_json(run.properties["config"])
     render.write(gather(sources, config), folder)
@@ -87,13 +86,6 @@ def _replaces(run: Run, runs: list[Run]) -> str:
     """Returns the release that is in use now, unless it is this run's; "" where there is none."""
     live = [each for each in runs if each.live and each.release != run.release]
     return f"release {live[-1].release} of run {live[-1].id}, in use now" if live else ""
-
-
-def _decide(run: Run, workdir: Path | None) -> tuple[str, str]:
-    """Returns what to type to approve or reject; the comment is the reader's."""
-    place = workdir or Path(json.loads(run.properties["run_config"]).get("workdir", "."))
-    words = (run.id, "--workdir", str(place), "--comment", "why")
-    return (shlex.join(("genq", "approve", *words)), shlex.join(("genq", "reject", *words)))
 
 
 def _reproduce(run: Run) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def damage(models: Path, version: int) -> None:
 def test_list_and_show(models: Path) -> None:
     """Version, accuracy with interval, worst slice and state are shown; show prints the JSON."""
     output = call(models, "list")
-    assert "1003" in output and "0.910 (0.900 to 0.920)" in output and "Young=0: 0.800" in output
+    assert "1003" in output and "0.910 (0.900 to 0.920)" in output and "not Young: 0.800" in output
     assert next(x for x in output.splitlines() if "current" in x).split()[1] == "1003"
     assert '"version": 1001' in call(models, "show", "1001")
     with pytest.raises(ReleaseError, match="holds no release 7") as error:

@@ -103,6 +103,9 @@ def test_nothing_is_published_before_somebody_approves(workplace: Workplace) -> 
     assert nodes["approval-gate"] == nodes["release-pusher"] == "done"
     assert (workplace.release / "model_card.html").is_file()
     assert (workplace.release / "report" / REPORT).is_file()
+    waiting = list_runs(connect(workplace.workdir))[0]
+    # The page that the run itself wrote, and whose path it printed, says what to type.
+    assert f"genq approve {waiting.id} " in waiting.report.read_text().replace("&#43;", "+")
 
 
 def test_release_json_has_the_reports_figures(workplace: Workplace) -> None:
@@ -171,7 +174,7 @@ def test_a_copy_is_cleaned_and_every_report_can_still_be_written(
     for run in list_runs(store):
         assert (run.report).is_file()
     runs = list_runs(store)
-    page = write_report(runs[-1], runs, tmp_path / "report")
+    page = write_report(runs[-1], runs, tmp_path / "report", copy)
     assert page.is_file()
     assert mark_missing(store, root) == ([], [])
 
