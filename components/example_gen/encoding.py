@@ -11,7 +11,7 @@ concatenated (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,24 +48,31 @@ def _block(names: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]
     return block, np.cumsum([len(part) for part in parts]) - 1
 
 
-def encode_example(
-    image: bytes,
-    attributes: NDArray[np.uint8],
-    *others: bytes,
-    names: tuple[str, ...] = contract.ATTRIBUTES,
-) -> bytes:
+def attribute_blocks(
+    attributes: NDArray[np.uint8], names: tuple[str, ...] = contract.ATTRIBUTES
+) -> Iterator[bytes]:
+    """Yields each image's attributes as features.
+
+    Args:
+      attributes: uint8 0 or 1, (images, len(names)).
+      names: of the attributes.
+    """
+    empty, values_at = _block(names)
+    for start in range(0, len(attributes), _IMAGES_AT_ONCE):
+        some = attributes[start : start + _IMAGES_AT_ONCE]
+        blocks = np.tile(empty, (len(some), 1))
+        blocks[:, values_at] = some
+        yield from map(bytes, blocks)
+
+
+def encode_example(image: bytes, *others: bytes) -> bytes:
     """Returns a serialized tf.train.Example.
 
     Args:
       image: encoded JPEG, as it is on disk.
-      attributes: uint8 0 or 1 for each of `names`, (n,).
-      others: further features, each part as `features` returns it.
-      names: of the attributes.
+      others: the other features, each part as `features` or `attribute_blocks` gives it.
     """
-    empty, values_at = _block(names)
-    block = empty.copy()
-    block[values_at] = attributes
-    head = b"".join((block.tobytes(), *others, _image_head(len(image))))
+    head = b"".join((*others, _image_head(len(image))))
     return b"".join((_TAG, _varint(len(head) + len(image)), head, image))
 
 
@@ -74,9 +81,11 @@ _TAG = (
     b"\x0a"  # field 1: Example.features, Features.feature, a map's key, Feature.bytes_list, value
 )
 _MAP_VALUE_TAG = b"\x12"  # field 2
+_IMAGES_AT_ONCE = 1024  # about a megabyte of attributes
 _IMAGE_KEY = _TAG + bytes([len(contract.IMAGE)]) + contract.IMAGE.encode()
 
 
+@functools.lru_cache(1 << 16)  # CelebA's images have some 20,000 different sizes
 def _image_head(size: int) -> bytes:
     """Returns what precedes an image of `size` bytes: Features{feature: {IMAGE: {bytes_list: […"""
     value = _TAG + _varint(size)  # BytesList.value

@@ -22,7 +22,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tfx.dsl.io import fileio
 
-from components.example_gen.encoding import Value, encode_example, features
+from components.example_gen.encoding import Value, attribute_blocks, encode_example, features
 from components.example_gen.sampling import Sample
 from data import contract
 from data.celeba import groups
@@ -163,9 +163,10 @@ def examples(task: ShardTask, bad: list[tuple[str, str]], converted: list[str]) 
     landmarks = None if rows.landmarks is None else rows.landmarks.tolist()
     label = rows.attribute(task.label).tolist()
     known = [contract.ATTRIBUTES.index(name) for name in rows.annotated]
-    attributes = rows.attributes[:, known]
+    blocks = attribute_blocks(rows.attributes[:, known], rows.annotated)
     names = (image_id[len(task.prefix) :] for image_id in ids)
-    for i, image in enumerate(read_images(task.images, names, task.entries)):
+    images = read_images(task.images, names, task.entries)
+    for i, (image, block) in enumerate(zip(images, blocks, strict=True)):
         measured = b""
         try:
             if isinstance(image, ImageError):
@@ -194,8 +195,7 @@ def examples(task: ShardTask, bad: list[tuple[str, str]], converted: list[str]) 
         if rows.groups:
             own[contract.GROUPS] = [groups.encode(rows.groups, i)]
         common = _GEOMETRY if partition is None else _PARTITIONS[partition[i]]
-        others = (common, _LABELS[label[i]], features(own), measured)
-        yield encode_example(image, attributes[i], *others, names=rows.annotated)
+        yield encode_example(image, block, common, _LABELS[label[i]], features(own), measured)
 
 
 def save_task(task: ShardTask, path: str) -> None:

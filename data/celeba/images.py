@@ -291,7 +291,7 @@ def check_jpeg(image: bytes) -> None:
             raise ImageError("this is an HTML page, not a JPEG")
         kind = next((k for magic, k in _KINDS.items() if image.startswith(magic)), "no JPEG")
         raise ImageError(f"this is {kind}; expected a JPEG")
-    if image.rfind(_EOI, max(0, len(image) - 64)) < 0:
+    if not image.endswith(_EOI) and image.rfind(_EOI, max(0, len(image) - 64)) < 0:
         raise ImageError(f"the JPEG is cut off after {len(image)} bytes: it has no end marker")
     position = 2
     while position + 9 < len(image):

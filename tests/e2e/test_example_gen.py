@@ -17,7 +17,7 @@ from components.example_gen import shards as shards_module
 from components.example_gen.artifacts import SamplingManifest
 from components.example_gen.component import CelebAExampleGen
 from components.example_gen.driver import Driver
-from components.example_gen.encoding import encode_example, features
+from components.example_gen.encoding import attribute_blocks, encode_example, features
 from components.example_gen.executor import Executor
 from components.example_gen.sampling import FaultConfig, SamplingConfig
 from data import contract
@@ -57,13 +57,14 @@ def manifest_rows(out):
 
 def test_encoding_is_what_protobuf_writes(make_jpeg):
     """Our bytes parse into the same message as tf.train.Example's own."""
-    attributes = np.random.default_rng(0).integers(0, 2, 40, dtype=np.uint8)
-    for image in (b"", b"x" * 127, b"x" * 128, make_jpeg(1), b"x" * 70_000):
-        ours = tf.train.Example.FromString(
-            encode_example(image, attributes, features({"identity": [7], "sharpness": [1.5]}))
-        )
+    images = [b"", b"x" * 127, b"x" * 128, make_jpeg(1), b"x" * 70_000]
+    images *= 250  # more than are encoded at once
+    attributes = np.random.default_rng(0).integers(0, 2, (len(images), 40), dtype=np.uint8)
+    own = features({"identity": [7], "sharpness": [1.5]})
+    for image, row, block in zip(images, attributes, attribute_blocks(attributes), strict=True):
+        ours = tf.train.Example.FromString(encode_example(image, block, own))
         theirs = tf.train.Example()
-        for name, value in zip(contract.ATTRIBUTES, attributes, strict=True):
+        for name, value in zip(contract.ATTRIBUTES, row, strict=True):
             theirs.features.feature[name].int64_list.value.append(int(value))
         theirs.features.feature["identity"].int64_list.value.append(7)
         theirs.features.feature["sharpness"].float_list.value.append(1.5)

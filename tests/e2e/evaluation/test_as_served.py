@@ -18,7 +18,7 @@ from components.evaluation.config import EvaluationConfig, Kind
 from components.evaluation_report.content import Sources, gather
 from components.evaluation_report.for_programs import metrics_json
 from components.evaluation_report.render import write
-from components.example_gen.encoding import encode_example, features
+from components.example_gen.encoding import attribute_blocks, encode_example, features
 from components.predictions import table
 from components.predictions.artifacts import Predictions
 from components.predictions.component import Executor
@@ -268,7 +268,7 @@ def test_the_scorer_adds_detector_crops_where_it_is_asked(
                     contract.LABEL: [number % 2],
                 }
                 extra = features(own)
-                writer.write(encode_example(content, attributes, extra))
+                writer.write(encode_example(content, *attribute_blocks(attributes[None]), extra))
     examples.split_names = artifact_utils.encode_split_names(["val", "test"])
     examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(examples, "tfrecords_gzip")

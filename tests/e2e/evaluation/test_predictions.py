@@ -17,7 +17,7 @@ from tfx.utils import json_utils, proto_utils
 
 import tensorflow_model_analysis as tfma  # isort: skip  # after tfx
 from components.evaluation_report import tfma_view
-from components.example_gen.encoding import encode_example, features
+from components.example_gen.encoding import attribute_blocks, encode_example, features
 from components.predictions import table
 from components.predictions.artifacts import Predictions
 from components.predictions.component import Executor, ModelScorer
@@ -107,7 +107,9 @@ def examples(tmp_path_factory, request) -> standard_artifacts.Examples:
                         contract.LABEL: [int(attributes[contract.ATTRIBUTES.index("Male")])],
                     }
                 )
-                writer.write(encode_example(make_jpeg(number), attributes, extra))
+                writer.write(
+                    encode_example(make_jpeg(number), *attribute_blocks(attributes[None]), extra)
+                )
     artifact = standard_artifacts.Examples()
     artifact.uri = str(folder)
     artifact.split_names = artifact_utils.encode_split_names(list(COUNTS))
