@@ -23,7 +23,7 @@ from components.evaluation import checks
 from components.evaluation.gaps import STATUSES
 from components.evaluation.metrics import Measured
 from components.evaluation.names import slice_label
-from components.evaluation_report import artifacts, charts
+from components.evaluation_report import artifacts
 
 _HERE: Final = Path(__file__).parent
 _DASH: Final = "\N{EN DASH}"
@@ -155,14 +155,39 @@ def tied(text: str) -> Markup:
 def _interval(
     measured: Any, axis: tuple[float, float], marks: tuple[float, ...] = (), style: str = "a"
 ) -> Markup:
+    """Returns a dot with its interval on a short axis, for a cell of a table.
+
+    The figures stand beside it as text, so it is hidden from screen readers. A report has a hundred
+    of them: by matplotlib each would take 4 kB and 20 ms.
+
+    Args:
+      measured: by this process, or read from a verdict; None draws nothing.
+      axis: first and last value.
+      marks: reference lines, e.g. a limit.
+      style: class of the stylesheet.
+    """
     if measured is None:
         return Markup("")
-    # Measured by this process, or read from a verdict.
     found = measured if isinstance(measured, dict) else vars(measured)
-    svg = charts.interval(
-        found["value"], found["low"], found["high"], axis=axis, marks=marks, style=style
+    width, height = 120, 16
+
+    def x(v: float) -> float:
+        share = (v - axis[0]) / (axis[1] - axis[0] or 1)
+        return round(3 + min(1.0, max(0.0, share)) * (width - 6), 1)
+
+    lines = "".join(f'<path class="mark" d="M{x(m)} 1V{height - 1}"/>' for m in marks)
+    drawn = ""
+    if None not in (found["value"], found["low"], found["high"]):
+        low, high = x(found["low"]), x(found["high"])
+        drawn = (
+            f'<path class="whisker {style}" d="M{low} {height / 2}H{high}"/>'
+            f'<circle class="dot {style}" cx="{x(found["value"])}" cy="{height / 2}" r="3.2"/>'
+        )
+    # Numbers only.
+    return Markup(
+        f'<svg class="interval" viewBox="0 0 {width} {height}" aria-hidden="true">'
+        f'<path class="grid" d="M3 {height / 2}H{width - 3}"/>{lines}{drawn}</svg>'
     )
-    return Markup(svg)  # numbers only
 
 
 def _tojson_script(value: Any) -> Markup:

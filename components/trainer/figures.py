@@ -10,11 +10,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import tensorflow as tf
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
+from components import charts
 from components.trainer.training_state import EpochRow
 
 HISTORY = "history.csv"
@@ -56,31 +54,10 @@ class TensorBoardLogs:
 def write_figure(rows: Sequence[EpochRow], folder: Path) -> None:
     """Draws accuracy and loss by epoch, train and validation, to `training.png`."""
     figure = Figure(figsize=(10, 4), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     for place, name in enumerate(("accuracy", "loss"), start=1):
-        _draw(figure.add_subplot(1, 2, place), rows, name)
-    canvas.print_png(folder / FIGURE)  # type: ignore[no-untyped-call]
-
-
-def _draw(axes: Axes, rows: Sequence[EpochRow], name: str) -> None:
-    """Draws one of the two, with a line where a phase begins."""
-    steps = range(1, len(rows) + 1)
-    for prefix, label, style in (("", "train", "o-"), ("val_", "validation", "s-")):
-        values = [getattr(row, prefix + name) for row in rows]
-        axes.plot(steps, values, style, label=label, markersize=4)
-    for step in steps:
-        if step == 1 or rows[step - 1].phase != rows[step - 2].phase:
-            axes.axvline(step - 0.5, color="0.7", linestyle="--", linewidth=1)
-            axes.annotate(
-                rows[step - 1].phase,
-                (step - 0.5, 1.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(3, -10),
-                textcoords="offset points",
-                fontsize=8,
-                color="0.4",
-            )
-    axes.set(title=f"Training and validation {name}", xlabel="epoch", ylabel=name)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend()
+        axes = charts.axes(figure, (1, 2, place), title=f"Training and validation {name}")
+        train, validation = ([getattr(row, p + name) for row in rows] for p in ("", "val_"))
+        phases = [row.phase for row in rows]
+        charts.training(axes, name, phases, train=train, validation=validation)
+        axes.legend()
+    figure.savefig(folder / FIGURE)

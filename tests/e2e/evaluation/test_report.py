@@ -275,7 +275,7 @@ def test_the_page_opens_without_network_and_without_complaint(opened: Opened, ma
     charts = page.locator("svg.chart")
     assert charts.count() == 7  # ROC, PR, calibration, scores, loss, accuracy, run history
     for i in range(7):
-        assert charts.nth(i).locator("path.line, path.bar, .dot").count() >= 1
+        assert charts.nth(i).locator("[stroke='var(--a)'], [fill='var(--a)']").count() >= 1
         assert charts.nth(i).bounding_box()["height"] > 150
     pictures = page.locator(".gallery img")
     # Of four kinds at most twelve each; some are of two.
