@@ -2,6 +2,9 @@
 .PHONY: run test test-all coverage check lock clean help setup web docs nightly update
 .DEFAULT_GOAL := help
 export PYTHON
+# Compiled modules are kept even where the environment says not to (container images often do): without
+# them each process compiles TensorFlow's and TFX's sources anew, which takes longer than most tests.
+export PYTHONDONTWRITEBYTECODE :=
 
 # What each command needs of requirements.lock: all of genq's own commands; more for tests, checks, docs.
 READY := .venv/.ready
