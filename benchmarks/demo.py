@@ -6,17 +6,15 @@ that the project set itself.
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
+from reporting import claim
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("data.synthetic.num_images=600", "trainer.fine_tune_epochs=1")
@@ -81,36 +79,12 @@ def main() -> None:
 
 def claims(metrics: dict[str, Any], seconds: float, peak_gb: float) -> list[dict[str, Any]]:
     """Returns one entry a claim."""
-    about = {
-        "peer": None,
-        "peer_name": "",
-        "ratio": None,
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
-        "date": datetime.now(UTC).date().isoformat(),
-    }
     accuracy = metrics["accuracy"]
+    interval = f"{accuracy['low']:.3f} to {accuracy['high']:.3f}, n={accuracy['n']}"
     return [
-        {
-            "claim": "demo: accuracy on test",
-            "unit": f"{accuracy['low']:.3f} to {accuracy['high']:.3f}, n={accuracy['n']}",
-            "ours": round(accuracy["value"], 3),
-            "goal": 0.9,
-            **about,
-        },
-        {
-            "claim": "demo: from nothing to a release",
-            "unit": "s",
-            "ours": round(seconds),
-            "goal": 720,
-            **about,
-        },
-        {
-            "claim": "demo: peak memory of all its processes",
-            "unit": "GB",
-            "ours": round(peak_gb, 1),
-            "goal": 6.0,
-            **about,
-        },
+        claim("demo: accuracy on test", interval, accuracy["value"], goal=0.9),
+        claim("demo: from nothing to a release", "s", seconds, goal=720, digits=0),
+        claim("demo: peak memory of all its processes", "GB", peak_gb, goal=6.0, digits=1),
     ]
 
 

@@ -16,22 +16,18 @@ import argparse
 import importlib.util
 import json
 import math
-import os
-import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
+from reporting import claim, table
 from rich.console import Console
-from rich.table import Table
 
 from data.faces.detector import FaceDetector
 from data.faces.photos import decode
@@ -197,16 +193,17 @@ def main() -> None:
         answered(photos(given.faces), str(given.faces))
     recall = {n: float(np.mean(h["goal", 0])) for n, h in hits.items()}
     ms = {n: 1000 * s / (pixels / 1e6) for n, s in seconds.items()}
-    print(
-        json.dumps(
-            [
-                claim("recall from 32 px up, within 30 degrees", "share", recall, 0.98),
-                claim("false positives", "boxes", {n: float(v) for n, v in false.items()}, None),
-                claim("scenes without a face that get an answer", "share", faceless, None),
-                claim("time", "ms/megapixel", ms, None),
-            ]
-        )
+    figures = (
+        ("recall from 32 px up, within 30 degrees", "share", recall, 0.98),
+        ("false positives", "boxes", false, None),
+        ("scenes without a face that get an answer", "share", faceless, None),
+        ("time", "ms/megapixel", ms, None),
     )
+    claims = [
+        claim(text, unit, value["ours"], value["haar"], "OpenCV Haar cascade", goal, digits=4)
+        for text, unit, value, goal in figures
+    ]
+    print(json.dumps(claims))
 
 
 def backgrounds(sizes: int) -> Iterator[NDArray[np.uint8]]:
@@ -250,37 +247,18 @@ def show(
 ) -> None:
     """Prints recall by size and roll."""
     total = len(hits["ours"]["all", 0])
-    table = Table(title=f"Recall of {total} planted faces, one thread")
-    table.add_column("faces")
-    table.add_column("n", justify="right")
-    for name in hits:
-        table.add_column(name, justify="right")
     rows = [("size", s, f"{s} px wide, any roll") for s in SIZES_PX]
     rows += [("roll", r, f"any size, ±{r}°") for r in sorted({abs(r) for r in ROLLS_DEG})]
     rows += [("goal", 0, "from 32 px, within ±30°"), ("all", 0, "all")]
+    shown = []
     for kind, value, text in rows:
         cells = [f"{100 * np.mean(h[kind, value]):.1f} %" for h in hits.values()]
-        table.add_row(text, str(len(hits["ours"][kind, value])), *cells)
-    table.add_row("false positives", "", *(str(v) for v in false.values()))
+        shown.append((text, str(len(hits["ours"][kind, value])), *cells))
+    shown.append(("false positives", "", *(str(v) for v in false.values())))
     speeds = [f"{1000 * s / (pixels / 1e6):.0f}" for s in seconds.values()]
-    table.add_row("ms a megapixel", "", *speeds)
-    Console().print(table)
-
-
-def claim(text: str, unit: str, values: dict[str, float], goal: float | None) -> dict[str, Any]:
-    """One entry of the last line."""
-    ours, peer = values["ours"], values["haar"]
-    return {
-        "claim": text,
-        "unit": unit,
-        "ours": round(ours, 4),
-        "peer": round(peer, 4),
-        "peer_name": "OpenCV Haar cascade",
-        "ratio": round(ours / peer, 3) if peer else None,
-        "goal": goal,
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
-        "date": datetime.now(UTC).date().isoformat(),
-    }
+    shown.append(("ms a megapixel", "", *speeds))
+    title = f"Recall of {total} planted faces, one thread"
+    Console().print(table(title, ("faces", "n", *hits), shown))
 
 
 if __name__ == "__main__":

@@ -12,22 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from reporting import claim, in_process, table
 from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from data import contract
@@ -169,11 +165,7 @@ def measure_one(name: str, examples: int, repeats: int) -> dict[str, Any]:
     results = []
     for _ in range(repeats):
         with tempfile.TemporaryDirectory(prefix="genq-evaluation-") as scratch:
-            command = [sys.executable, __file__, "--worker", name, str(examples), scratch]
-            done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-        results.append(json.loads(done.stdout.splitlines()[-1]))
+            results.append(in_process(__file__, "--worker", name, examples, scratch))
     return {
         "seconds": statistics.median(r["seconds"] for r in results),
         "cpu_s": statistics.median(r["cpu_s"] for r in results),
@@ -205,16 +197,15 @@ def main() -> None:
         "jackknife": "TFMA, jackknife",
         "bootstrap": "TFMA, Poisson bootstrap",
     }
-    shown = Table(title=f"{examples:,} examples, 11 slices", title_justify="left")
-    for column in ("", "seconds", "CPU-s", "accuracy", "AUC"):
-        shown.add_column(column, justify="left" if not column else "right")
+    rows = []
     for name, r in results.items():
         bounds = [
             f"{r['bounds'][m][0]:.4f} to {r['bounds'][m][1]:.4f}" if m in r["bounds"] else "none"
             for m in ("accuracy", "auc")
         ]
-        shown.add_row(titles[name], f"{r['seconds']:.2f}", f"{r['cpu_s']:.2f}", *bounds)
-    Console().print(shown)
+        rows.append((titles[name], f"{r['seconds']:.2f}", f"{r['cpu_s']:.2f}", *bounds))
+    columns = ("", "seconds", "CPU-s", "accuracy", "AUC")
+    Console().print(table(f"{examples:,} examples, 11 slices", columns, rows))
     print(json.dumps(claims(results, titles, examples)))
 
 
@@ -242,20 +233,7 @@ def claims(
             for metric in ("accuracy", "auc")
         ),
     ]  # fmt: skip
-    return [
-        {
-            "claim": claim,
-            "unit": unit,
-            "ours": round(own, 5),
-            "peer": round(peer, 5),
-            "peer_name": peer_name,
-            "ratio": round(own / peer, 3),
-            "goal": goal,
-            "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
-            "date": datetime.now(UTC).date().isoformat(),
-        }
-        for claim, unit, own, peer, peer_name, goal in figures
-    ]
+    return [claim(*figure, digits=5) for figure in figures]
 
 
 if __name__ == "__main__":

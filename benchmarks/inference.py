@@ -18,21 +18,18 @@ import argparse
 import json
 import logging
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from recipes import labelled, make_weights
+from reporting import claim, in_process, table
 from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -196,68 +193,35 @@ def measure(form: str, folder: Path, threads: int, scale: Scale) -> dict[str, An
     return result
 
 
-def in_process(folder: Path, quick: bool, *arguments: str) -> Any:
-    """Runs this script with a part to play."""
-    command = [sys.executable, __file__, "--part", str(folder), *arguments]
-    done = subprocess.run(
-        command + (["--quick"] if quick else []), check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def show(results: list[dict[str, Any]], sizes: dict[str, float], scale: Scale) -> None:
     """Prints a row a form and number of threads."""
-    table = Table(title=f"{scale.size_px} px; milliseconds are those of a batch of one")
     columns = ("form", "threads", "images/s, batch 1", "batch 32", "p50 ms", "p99 ms", "MB")
-    for column in (*columns, "accuracy"):
-        table.add_column(column, justify="left" if column == "form" else "right")
+    rows = []
     for r in results:
-        one, many = r["1"], r["32"]
-        table.add_row(
-            NAMES[r["form"]],
-            str(r["threads"]),
-            f"{one['images_s']:.1f}",
-            f"{many['images_s']:.1f}",
-            f"{one['p50_ms']:.1f}",
-            f"{one['p99_ms']:.1f}",
-            f"{sizes[r['form']]:.1f}",
-            f"{r['accuracy']:.3f}",
-        )
-    Console(width=110).print(table)
+        one = r["1"]
+        figures = (one["images_s"], r["32"]["images_s"], one["p50_ms"], one["p99_ms"])
+        shown = [f"{figure:.1f}" for figure in (*figures, sizes[r["form"]])]
+        rows.append((NAMES[r["form"]], str(r["threads"]), *shown, f"{r['accuracy']:.3f}"))
+    title = f"{scale.size_px} px; milliseconds are those of a batch of one"
+    Console(width=110).print(table(title, (*columns, "accuracy"), rows))
 
 
 def claims(results: list[dict[str, Any]], sizes: dict[str, float]) -> list[dict[str, Any]]:
     """Returns one entry a claim; ratios are int8 against float32, threads and batch alike."""
     speed = {(r["form"], r["threads"], b): r[b]["images_s"] for r in results for b in ("1", "32")}
     p_positive = {(r["form"], r["threads"]): np.array(r["p_positive"]) for r in results}
-    hardware = f"{os.cpu_count()} cores, {platform.machine()}"
-    date = datetime.now(UTC).date().isoformat()
-    found = [
-        {
-            "claim": f"int8, {threads} thread(s), batch {batch}",
-            "unit": "images/s",
-            "ours": round(speed["onnx_int8", threads, batch], 1),
-            "peer": round(speed["onnx_float32", threads, batch], 1),
-            "peer_name": "ONNX float32",
-            "ratio": round(
-                speed["onnx_int8", threads, batch] / speed["onnx_float32", threads, batch], 2
-            ),
-            "goal": 2.4,
-        }
+    exact, int8 = p_positive["onnx_float32", 1], p_positive["onnx_int8", 1]
+    equal = float(np.mean((exact >= 0.5) == (int8 >= 0.5)))
+    figures = [
+        (f"int8, {threads} thread(s), batch {batch}", "images/s",
+         *(speed[form, threads, batch] for form in ("onnx_int8", "onnx_float32")), 2.4)
         for threads in THREADS
         for batch in ("1", "32")
-    ]
-    exact, int8 = p_positive["onnx_float32", 1], p_positive["onnx_int8", 1]
-    found += [
-        {"claim": "size of int8", "unit": "MB", "ours": round(sizes["onnx_int8"], 1),
-         "peer": round(sizes["onnx_float32"], 1), "peer_name": "ONNX float32", "goal": 26.0},
-        {"claim": "equal labels of int8", "unit": "share",
-         "ours": float(np.mean((exact >= 0.5) == (int8 >= 0.5))), "peer": 1.0,
-         "peer_name": "ONNX float32", "goal": 0.995},
+    ] + [
+        ("size of int8", "MB", sizes["onnx_int8"], sizes["onnx_float32"], 26.0),
+        ("equal labels of int8", "share", equal, 1.0, 0.995),
     ]  # fmt: skip
-    return [{**claim, "hardware": hardware, "date": date} for claim in found]
+    return [claim(*figure, "ONNX float32", goal) for *figure, goal in figures]
 
 
 def main() -> None:
@@ -279,9 +243,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="genq-inference-") as scratch:
         folder = Path(scratch)
-        in_process(folder, arguments.quick)
+        quick = ("--quick",) if arguments.quick else ()
+        in_process(__file__, "--part", folder, *quick)
         results = [
-            in_process(folder, arguments.quick, form, str(threads))
+            in_process(__file__, "--part", folder, form, threads, *quick)
             for threads in THREADS
             for form in FORMS
         ]

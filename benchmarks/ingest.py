@@ -18,7 +18,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -28,15 +27,14 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 from PIL import Image
+from reporting import claim, in_process, table
 from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from data import contract
@@ -224,11 +222,7 @@ def measure(name: str, root: Path, scratch: Path, repeats: int) -> dict[str, flo
     results = []
     for _ in range(repeats):
         out = Path(tempfile.mkdtemp(dir=scratch))
-        command = [sys.executable, __file__, "--worker", name, str(root), str(out)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-        results.append(json.loads(done.stdout.splitlines()[-1]))
+        results.append(in_process(__file__, "--worker", name, root, out))
         shutil.rmtree(out)
     return {key: statistics.median(r[key] for r in results) for key in results[0]}
 
@@ -277,13 +271,12 @@ def main() -> None:
             "plain TFX": measure("plain", tree, scratch, 1),
         }
     results["cp -r"] = {"seconds": copied_s, "images": images, "mib": 0}
-    table = Table(title=f"Ingestion of {images:,} images")
-    for column in ("what", "seconds", "images/s", "MiB above base"):
-        table.add_column(column, justify="left" if column == "what" else "right")
-    for name, r in results.items():
-        speed = r["images"] / r["seconds"]
-        table.add_row(name, f"{r['seconds']:.2f}", f"{speed:,.0f}", f"{r['mib']:,.0f}")
-    Console().print(table)
+    columns = ("what", "seconds", "images/s", "MiB above base")
+    rows = [
+        (n, f"{r['seconds']:.2f}", f"{r['images'] / r['seconds']:,.0f}", f"{r['mib']:,.0f}")
+        for n, r in results.items()
+    ]
+    Console().print(table(f"Ingestion of {images:,} images", columns, rows))
     print(json.dumps(claims(results, everything)))
 
 
@@ -313,21 +306,7 @@ def claims(results: dict[str, dict[str, float]], everything: int) -> list[dict[s
          "ours, 5,000 of as many", None),
         (f"index of {everything:,} rows", "s", rows_s["seconds"], 3.0, "goal", None),
     ]  # fmt: skip
-    hardware = f"{os.cpu_count()} cores, {platform.machine()}"
-    return [
-        {
-            "claim": claim,
-            "unit": unit,
-            "ours": round(mine, 3),
-            "peer": round(peer, 3),
-            "peer_name": peer_name,
-            "ratio": round(mine / peer, 3),
-            "goal": goal,
-            "hardware": hardware,
-            "date": datetime.now(UTC).date().isoformat(),
-        }
-        for claim, unit, mine, peer, peer_name, goal in figures
-    ]
+    return [claim(*figure) for figure in figures]
 
 
 if __name__ == "__main__":

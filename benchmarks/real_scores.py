@@ -6,16 +6,14 @@ the person; a table a set; the claims that all benchmarks print.
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from real_contestants import FULL_EPOCHS, FULL_SIZE_PX, FaceSet
+from reporting import claim
 from rich.console import Console
 from rich.table import Table
 
@@ -152,29 +150,7 @@ def costs(results: dict[str, Any]) -> Iterator[str]:
 
 def claims(results: dict[str, Any], scores: dict[str, list[Score]]) -> list[dict[str, Any]]:
     """Returns one entry a claim; a ratio is ours by the peer's, or the peer's time by ours."""
-    common = {
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-    def claim(
-        what: str, unit: str, ours: float, peer: Score | float | None, name: str, **more: Any
-    ) -> dict[str, Any]:
-        value = float(peer.accuracy.value) if isinstance(peer, Score) else peer
-        ratio = None if value is None else ours / value if value else None
-        return {
-            "claim": what,
-            "unit": unit,
-            "ours": round(ours, 4),
-            "peer": None if value is None else round(value, 4),
-            "peer_name": name,
-            "ratio": None if ratio is None else round(ratio, 3),
-            "goal": None,
-            **more,
-            **common,
-        }
-
-    found = []
+    found: list[tuple[Any, ...]] = []
     for name, rows in scores.items():
         mine = [row for row in rows if row.who.startswith("genq")]
         if not mine:
@@ -189,29 +165,20 @@ def claims(results: dict[str, Any], scores: dict[str, list[Score]]) -> list[dict
             low, high = ours.accuracy.low, ours.accuracy.high
             counts = results["people"][name]
             unit = f"({low:.3f} to {high:.3f}, n={counts['images']})"
-            found.append(
-                claim(f"balanced accuracy, {where}", unit, float(ours.accuracy.value), row, row.who)
-            )
+            accuracies = float(ours.accuracy.value), float(row.accuracy.value)
+            found.append((f"balanced accuracy, {where}", unit, *accuracies, row.who))
             if row.images_a_second and ours.images_a_second and name == "test":
-                found.append(
-                    claim("one image, detection included", "images/s", ours.images_a_second,
-                          row.images_a_second, row.who)
-                )  # fmt: skip
+                speeds = ours.images_a_second, row.images_a_second
+                found.append(("one image, detection included", "images/s", *speeds, row.who))
         if len(mine) == len(rows):
             alone, value = mine[0].accuracy, float(mine[0].accuracy.value)
             unit = f"({alone.low:.3f} to {alone.high:.3f}, n={results['people'][name]['images']})"
-            found.append(claim(f"balanced accuracy, {where}", unit, value, None, ""))
+            found.append((f"balanced accuracy, {where}", unit, value))
         last = mine[-1]
         assert last.wrong is not None and last.abstains is not None
-        found.append(
-            claim(
-                f"wrong among answers, {where}",
-                f"(abstains on {last.abstains:.1%})",
-                float(last.wrong.value),
-                None,
-                "",
-            )
-        )
+        abstains = f"(abstains on {last.abstains:.1%})"
+        found.append((f"wrong among answers, {where}", abstains, float(last.wrong.value)))
+    made = [claim(*figure, digits=4) for figure in found]
     if "genq" in results and "seed" in results:
         theirs = results["seed"]
         ours_s, full_s, name = results["genq"]["training_s"], theirs["full_s"], "the seed's recipe"
@@ -220,6 +187,5 @@ def claims(results: dict[str, Any], scores: dict[str, list[Score]]) -> list[dict
             name += f", {theirs['scale']['size_px']} px, {theirs['scale']['epochs']} epochs"
         elif theirs["scaled"]:
             name += ", extrapolated"
-        entry = claim("training", "s", ours_s, full_s, name, goal=20.0)
-        found.append({**entry, "ratio": round(full_s / ours_s, 3)})
-    return found
+        made.append(claim("training", "s", ours_s, full_s, name, 20.0, ratio=full_s / ours_s))
+    return made

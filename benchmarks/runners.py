@@ -14,18 +14,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from reporting import claim, table
 from rich.console import Console
-from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -102,44 +99,27 @@ def main() -> None:
             name: measure(scratch / "data", scratch, arguments.job_server, parallelism)
             for name, parallelism in (("direct", 0), ("Flink, 1", 1), ("Flink, 2", 2))
         }
-    table = Table(title=f"{images:,} images, {SHARDS} shards; 300 images on Flink: {start:.1f} s")
-    for heading in ("runner, parallelism", "seconds", "images/s", "images/s after the start"):
-        table.add_column(heading, justify="left" if heading.startswith("runner") else "right")
-    rates = {}
+    rates, rows = {}, []
     for name, run in runs.items():
         begun = start if "Flink" in name else 0.0
         # With few images the start is all there is.
         rates[name] = run["examples"] / max(run["seconds"] - begun, run["seconds"] / 10)
-        table.add_row(
-            name, f"{run['seconds']:.1f}", f"{run['examples'] / run['seconds']:,.0f}",
-            f"{rates[name]:,.0f}",
-        )  # fmt: skip
-    Console(width=100).print(table)
+        whole = f"{run['examples'] / run['seconds']:,.0f}"
+        rows.append((name, f"{run['seconds']:.1f}", whole, f"{rates[name]:,.0f}"))
+    title = f"{images:,} images, {SHARDS} shards; 300 images on Flink: {start:.1f} s"
+    columns = ("runner, parallelism", "seconds", "images/s", "images/s after the start")
+    Console(width=100).print(table(title, columns, rows))
     print(json.dumps(claims(rates)))
 
 
 def claims(rates: dict[str, float]) -> list[dict[str, Any]]:
     """Returns the claims, in the form that all benchmarks print."""
-    common = {
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "unit": "images/s",
-        "goal": None,
-    }
-    pairs = (
-        ("Flink against direct", "Flink, 2", "direct"),
-        ("a second worker", "Flink, 2", "Flink, 1"),
-    )
     return [
-        {
-            "claim": claim,
-            "ours": round(rates[ours], 1),
-            "peer": round(rates[peer], 1),
-            "peer_name": peer,
-            "ratio": round(rates[ours] / rates[peer], 3),
-            **common,
-        }
-        for claim, ours, peer in pairs
+        claim(text, "images/s", rates[ours], rates[peer], peer, digits=1)
+        for text, ours, peer in (
+            ("Flink against direct", "Flink, 2", "direct"),
+            ("a second worker", "Flink, 2", "Flink, 1"),
+        )
     ]
 
 

@@ -16,13 +16,11 @@ import io
 import json
 import multiprocessing
 import os
-import platform
 import sys
 import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +29,8 @@ import onnx
 import psutil
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from reporting import claim, table
 from rich.console import Console
-from rich.table import Table
 
 from data import contract
 
@@ -205,14 +203,13 @@ def main() -> None:
         write_release(folder / "light" / "gender", 1)
         memory = measure_memory(folder, many)
         switched = measure_switches(folder, 5 if arguments.quick else 20)
-    table = Table(title="One crop a request, against the model alone")
-    for column in ("clients", "ours/s", "bare/s", "share", "p50 ms", "p99 ms", "p99/p50", "lost"):
-        table.add_column(column, justify="right")
+    columns = ("clients", "ours/s", "bare/s", "share", "p50 ms", "p99 ms", "p99/p50", "lost")
+    shown = []
     for clients, r in rows.items():
         cells = [f"{r[k]:.2f}" for k in ("ours", "bare", "share", "p50", "p99", "tail")]
-        table.add_row(str(clients), *cells, f"{r['lost']:.0f}")
+        shown.append((str(clients), *cells, f"{r['lost']:.0f}"))
     console = Console()
-    console.print(table)
+    console.print(table("One crop a request, against the model alone", columns, shown))
     console.print(
         f"Memory: {memory[0]:.0f} MiB after {many // 10} requests, {memory[1]:.0f} after {many}."
     )
@@ -269,23 +266,6 @@ def measure_switches(folder: Path, switches: int) -> tuple[int, int, int]:
         server.wait_for(lambda: server.version() == 1 + switches, "the last switch")
         times, lost, _ = asked.result()
         return switches, len(times), lost
-
-
-def claim(
-    text: str, unit: str, ours: float, peer: float, peer_name: str, goal: float | None
-) -> dict[str, Any]:
-    """One entry of the last line; the ratio is ours against the peer."""
-    return {
-        "claim": text,
-        "unit": unit,
-        "ours": round(ours, 3),
-        "peer": round(peer, 3),
-        "peer_name": peer_name,
-        "ratio": round(ours / peer, 4) if peer else None,
-        "goal": goal,
-        "hardware": f"{CORES} cores, {platform.machine()}",
-        "date": datetime.now(UTC).date().isoformat(),
-    }
 
 
 if __name__ == "__main__":

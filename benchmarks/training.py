@@ -22,17 +22,14 @@ import importlib.util
 import json
 import logging
 import os
-import platform
-import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from recipes import ACCURACY_SIZE_PX, FULL, QUICK, WORKERS, Scale, make_weights
+from reporting import claim, in_process, table
 from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -43,12 +40,8 @@ JOB_TRAIN, JOB_VAL, JOB_EPOCHS = 3200, 400, 20
 def measure(name: str, weights: Path, scratch: Path, *, quick: bool) -> dict[str, float]:
     """Runs one contestant in a process of its own."""
     out = Path(tempfile.mkdtemp(dir=scratch))
-    command = [sys.executable, __file__, "--worker", name, str(weights), str(out)]
-    command += ["--quick"] if quick else []
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    more = ("--quick",) if quick else ()
+    result: dict[str, float] = in_process(__file__, "--worker", name, weights, out, *more)
     return result
 
 
@@ -107,9 +100,6 @@ def show(results: dict[str, dict[str, float]], scale: Scale) -> None:
     theirs, mine = results["seed"], results["ours"]
     seed_s, ours_s = job_seconds(results)
     engine = "OpenVINO" if mine["openvino"] else "TensorFlow"
-    table = Table(title=f"Measured at {scale.size_px} px on {scale.train} images")
-    for column in ("what", "images/s"):
-        table.add_column(column, justify="left" if column == "what" else "right")
     rows = [
         (f"seed's recipe, training, float32, batch {theirs['batch']:.0f}", 1 / theirs["train_s"]),
         ("seed's recipe, validation", 1 / theirs["val_s"]),
@@ -121,10 +111,10 @@ def show(results: dict[str, dict[str, float]], scale: Scale) -> None:
     if "openvino" in results:
         rows.append(("OpenVINO, frozen part", 1 / results["openvino"]["openvino_s"]))
         rows.append(("TensorFlow, frozen part", 1 / results["openvino"]["tensorflow_s"]))
-    for name, speed in rows:
-        table.add_row(name, f"{speed:,.1f}")
+    title = f"Measured at {scale.size_px} px on {scale.train} images"
     console = Console()
-    console.print(table)
+    shown = [(name, f"{speed:,.1f}") for name, speed in rows]
+    console.print(table(title, ("what", "images/s"), shown))
     console.print(
         f"Extrapolated to {JOB_TRAIN:,} + {JOB_VAL} images and {JOB_EPOCHS} epochs: the seed's "
         f"recipe {seed_s:,.0f} s, ours {ours_s:,.0f} s ({mine['fixed_s']:.0f} s of it to build, "
@@ -156,21 +146,7 @@ def claims(results: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
         figures.append(
             ("frozen part, forward", "images/s", *speeds, "OpenVINO", speeds[0] / speeds[1], None)
         )
-    hardware = f"{os.cpu_count()} cores, {platform.machine()}"
-    return [
-        {
-            "claim": claim,
-            "unit": unit,
-            "ours": round(ours_value, 3),
-            "peer": round(peer, 3),
-            "peer_name": peer_name,
-            "ratio": round(ratio, 3),
-            "goal": goal,
-            "hardware": hardware,
-            "date": datetime.now(UTC).date().isoformat(),
-        }
-        for claim, unit, ours_value, peer, peer_name, ratio, goal in figures
-    ]
+    return [claim(*figure, goal, ratio=ratio) for *figure, ratio, goal in figures]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pages import publish  # noqa: E402
+from pages import publish, table  # noqa: E402
 
 from data import errors  # noqa: E402
 from serving.api.errors import CATALOG  # noqa: E402
@@ -152,12 +152,6 @@ def summary(cls: type) -> str:
     """Returns the first sentence of a class's docstring, without its full stop."""
     first = (cls.__doc__ or "").partition("\n")[0].rstrip(".")
     return first[0].lower() + first[1:]
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Returns a Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:

@@ -15,18 +15,21 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import requires
 from pathlib import Path
 
+import groups
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from pages import publish, table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"
 LOCK = ROOT / "requirements.lock"
 ASKED = ROOT / "requirements"
 PYTHON = {"python_version": "3.11"}
+BEGIN = "## Copyleft"
+"""What stands before it in the page is written by hand."""
 NPM_LOCK = ROOT / "serving" / "web" / "package-lock.json"
 
 FORBIDDEN = ("AGPL", "Affero", "SSPL", "Server Side Public", "Commons Clause", "Commons-Clause")
@@ -101,28 +104,6 @@ BUNDLED = {
 }
 """Copyleft libraries inside wheels whose metadata name the wrapper's licence only."""
 
-HEAD = """\
-# Licences
-
-genq is [Apache-2.0](../LICENSE). This page lists what it is built on; it is made from `requirements.lock` (as for Python 3.11), the installed packages and
-`serving/web/package-lock.json` by `scripts/licences.py`, which fails where a package has no known licence or one that is forbidden
-here (AGPL, SSPL, Commons Clause). Names are SPDX's; "BSD" is what packages say that do not say which; a comma stands where the
-metadata list several and do not say whether they are a choice. It is a list, not legal advice. CelebA has terms of its own:
-[real CelebA](guides/real-celeba.md).
-
-What travels:
-- **genq's wheel and repository** hold none of these packages.
-- **The pipeline's image** (`deploy/Dockerfile.pipeline`) installs the groups `run`, `serving` and `kubeflow` of `requirements.lock`: nothing
-  that only tests, checks or documentation need, and nothing of `video`.
-- **The application's image** (`deploy/Dockerfile.serving`) installs the {serving} packages marked "app" and the built page. The page is a
-  static export: of npm's packages it holds what the bundler reaches (React, Next.js' client, onnxruntime-web). Build tools such as
-  `sharp` stay behind.
-- **With an NVIDIA driver, or `GPU=1`,** TensorFlow with CUDA (Apache-2.0) takes the place of `tensorflow-cpu`, and NVIDIA's own libraries
-  come along (`nvidia-*`; proprietary, NCCL BSD-3-Clause). They are not in the tables.
-- **A release** holds the model and its papers. Two pages of its report carry JavaScript: Facets, out of `witwidget`, and the elements of
-  TensorFlow Model Analysis, both Apache-2.0.
-"""  # noqa: E501  # lines of the page
-
 
 @dataclass(frozen=True)
 class Package:
@@ -165,7 +146,7 @@ def python_packages() -> dict[str, Package]:
         [sys.executable, "-m", "piplicenses", *command], capture_output=True, text=True, check=True
     ).stdout
     installed = {canonicalize_name(p["Name"]): p for p in json.loads(listed)}
-    before = listed_before(PAGE.read_text() if PAGE.exists() else "")
+    before = listed_before(PAGE.read_text())
     packages, missing = {}, []
     for name, version, marker in re.findall(
         r"^([\w.-]+)==(\S+)(?: ; (.+?))? \\$", LOCK.read_text(), re.M
@@ -222,22 +203,6 @@ def asked() -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in lines if line}
 
 
-def closure(name: str, extra: str, within: Iterable[str]) -> set[str]:
-    """Returns the normalised names of what a distribution with an extra brings along."""
-    known, seen, todo = set(within), set(), [(name, extra)]
-    while todo:
-        current = todo.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        for requirement in map(Requirement, requires(current[0]) or []):
-            marker = requirement.marker
-            below = canonicalize_name(requirement.name)
-            if below in known and (marker is None or marker.evaluate({"extra": current[1]})):
-                todo += [(below, wanted) for wanted in ("", *requirement.extras)]
-    return {found for found, _ in seen} & known
-
-
 def grouped(packages: Iterable[Package]) -> str:
     """Returns a table: a licence, and the packages that have it."""
     groups: dict[str, list[str]] = defaultdict(list)
@@ -250,22 +215,16 @@ def grouped(packages: Iterable[Package]) -> str:
     return table(("licence", "packages", "which"), rows)
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Returns a Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def page(python: dict[str, Package], npm: dict[str, Package]) -> str:
     """Returns the page."""
     declared = asked()
-    serving = closure("genq", "serving", python)
-
-    # Here, because the tests import this module by its file.
-    import groups
-
-    pins = groups.select(LOCK.read_text(), ("run", "cpu", "serving", "kubeflow"))
-    pipeline = {canonicalize_name(line.partition("==")[0]) for line in pins if "==" in line}
+    serving, pipeline = (
+        {canonicalize_name(name) for name, _, _ in groups.parse("\n".join(pins))}
+        for pins in (
+            groups.select(LOCK.read_text(), ("serving",)),
+            groups.select(LOCK.read_text(), ("run", "cpu", "serving", "kubeflow")),
+        )
+    )
 
     def where(key: str) -> str:
         if key in serving:
@@ -297,8 +256,8 @@ def page(python: dict[str, Package], npm: dict[str, Package]) -> str:
     )
     direct = json.loads(NPM_LOCK.read_text())["packages"][""]["dependencies"]
     parts = [
-        HEAD.format(serving=len(serving)).rstrip(),
-        "## Copyleft",
+        PAGE.read_text().partition(BEGIN)[0].rstrip(),
+        BEGIN,
         "Used as they are: genq changes none, and hands on what their authors published. Whoever "
         "hands on an image hands on these, with their duties (text of the licence, source).",
         table(("package", "version", "licence", "image"), copyleft),
@@ -331,9 +290,6 @@ def main() -> None:
     python, npm = python_packages(), npm_packages()
     if found := faults([*python.values(), *npm.values()]):
         sys.exit("Licences that will not do:\n  " + "\n  ".join(found))
-    # Here, because the tests import this module by its file.
-    from pages import publish
-
     publish(PAGE, page(python, npm))
 
 

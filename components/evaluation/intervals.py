@@ -70,35 +70,6 @@ def difference(
     return Interval(delta, low, high)
 
 
-def paired_difference(
-    both: int, only_a: int, only_b: int, neither: int, z: float = 1.959963984540054
-) -> Interval:
-    """Interval of rate a - rate b on the same examples (Newcombe 1998, method 10 for pairs).
-
-    Statistics in Medicine 17:2635. The correlation's numerator is corrected for continuity there.
-
-    Args:
-      both: in how many examples a and b succeeded.
-      only_a: in how many only a did.
-      only_b: in how many only b did.
-      neither: in how many none did.
-      z: critical value.
-    """
-    n = both + only_a + only_b + neither
-    a, b = wilson(both + only_a, n, z), wilson(both + only_b, n, z)
-    product = both * neither - only_a * only_b
-    if product > 0:
-        product = max(product - n / 2, 0)  # type: ignore[assignment]  # a float from here on
-    margins = float((both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither))
-    phi = product / np.sqrt(margins) if margins else 0.0
-    below_a, above_a = a.value - a.low, a.high - a.value
-    below_b, above_b = b.value - b.low, b.high - b.value
-    delta = np.asarray((only_a - only_b) / n if n else np.nan)
-    low = delta - np.sqrt(below_a**2 - 2 * phi * below_a * above_b + above_b**2)
-    high = delta + np.sqrt(above_a**2 - 2 * phi * above_a * below_b + below_b**2)
-    return Interval(delta, low, high)
-
-
 def mcnemar(only_a: int, only_b: int) -> float:
     """Exact two-sided p-value that a and b err equally often (McNemar 1947, binomial form)."""
     n = only_a + only_b

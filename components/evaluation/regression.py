@@ -8,7 +8,7 @@ A point estimate held against `max_accuracy_drop` fails a model that is as good 
 on 500 images, of which the two models answer 5 % differently, chance alone moves the difference by
 a point. So a drop blocks when its interval lies wholly beyond the limit, and warns when only the
 estimate does. The overall figures are one family of comparisons, the slices another (Holm).
-benchmarks/regression.py prints false alarms and detections of both ways.
+docs/decisions/0009 has false alarms and detections of both ways.
 """
 
 from __future__ import annotations

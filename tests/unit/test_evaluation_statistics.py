@@ -42,30 +42,6 @@ def test_difference_is_statsmodels_newcombe() -> None:
         np.testing.assert_allclose((found.low, found.high), (low, high), atol=1e-10)
 
 
-def test_paired_difference_is_what_resampling_says_and_what_newcombe_says() -> None:
-    """Close to a bootstrap of the pairs; uncorrelated, the interval for independent rates."""
-    counts = np.array([880, 50, 25, 45])
-    found = intervals.paired_difference(*counts.tolist(), Z)
-    drawn = np.random.default_rng(0).multinomial(1000, counts / 1000, 20_000)
-    low, high = np.quantile((drawn[:, 1] - drawn[:, 2]) / 1000, (0.025, 0.975))
-    np.testing.assert_allclose((found.low, found.high), (low, high), atol=0.002)
-    # phi = 0: both * neither == only_a * only_b.
-    pair = intervals.paired_difference(16, 4, 4, 1, Z)
-    alone = intervals.difference(20, 25, 20, 25, Z)
-    np.testing.assert_allclose((pair.low, pair.high), (alone.low, alone.high), atol=1e-12)
-
-
-def test_paired_difference_covers() -> None:
-    """95 % intervals hold the true difference in about 95 % of samples of 150 pairs."""
-    truth = np.array([0.85, 0.07, 0.03, 0.05])
-    drawn = np.random.default_rng(1).multinomial(150, truth, 2000)
-    held = 0
-    for counts in drawn.tolist():
-        found = intervals.paired_difference(*counts, Z)
-        held += found.low <= 0.04 <= found.high
-    assert 0.93 < held / 2000 < 0.975
-
-
 def test_mcnemar_is_statsmodels_exact() -> None:
     """The exact test, and certainty when no example tells the two apart."""
     for a, b in ((5, 12), (0, 6), (30, 30)):

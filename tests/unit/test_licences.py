@@ -1,14 +1,17 @@
 """The page of licences names what is unknown or forbidden."""
 
-import runpy
+import importlib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_unknown_and_forbidden_licences_are_named() -> None:
+def test_unknown_and_forbidden_licences_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under every name that metadata give them; a choice and a sum are read word by word."""
-    licences = runpy.run_path(str(ROOT / "scripts/licences.py"))
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    licences = importlib.import_module("licences")
     said = {
         "none": "",
         "new": "MIT AND (Foo-1.0 OR Apache-2.0)",
@@ -17,7 +20,7 @@ def test_unknown_and_forbidden_licences_are_named() -> None:
         "two": "Apache Software License; MIT License",
         "good": "MPL-2.0 AND (Apache-2.0 OR MIT)",
     }
-    packages = [licences["Package"](n, "1", licences["normalised"](said[n])) for n in said]
-    found = licences["faults"](packages)
+    packages = [licences.Package(n, "1", licences.normalised(said[n])) for n in said]
+    found = licences.faults(packages)
     assert [line.split()[0] for line in found] == ["none", "new", "agpl", "sspl"]
     assert "Foo-1.0" in found[1] and "forbidden" in found[2]
