@@ -190,6 +190,3 @@ class ApprovalGate(Node):
     PROPERTIES = {"required": int}
     CODE = ("components.approval",)
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(self, model_blessing: BaseChannel, decision: BaseChannel, required: bool) -> None:
-        super().__init__(model_blessing=model_blessing, decision=decision, required=required)

@@ -22,7 +22,6 @@ from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import (
     Artifact,
-    BaseChannel,
     artifact_utils,
     standard_artifacts,
 )
@@ -298,19 +297,3 @@ class FairnessGate(Node):
     PROPERTIES = {"config": str, "label": str}
     CODE = ("components.fairness_gate", "components.evaluation", "components.predictions.table")
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(
-        self,
-        predictions: BaseChannel,
-        model_blessing: BaseChannel,
-        config: EvaluationConfig,
-        label: contract.Label | None = None,
-        model_run: BaseChannel | None = None,
-    ) -> None:
-        super().__init__(
-            predictions=predictions,
-            model_blessing=model_blessing,
-            model_run=model_run,
-            config=config,
-            label=label or contract.Label(),
-        )

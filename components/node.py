@@ -67,7 +67,11 @@ class Node(base_component.BaseComponent):  # type: ignore[misc]  # TFX ships no 
         """
         if unknown := sorted(values.keys() - self.INPUTS.keys() - self.PROPERTIES.keys()):
             raise TypeError(f"{type(self).__name__} declares no {', '.join(unknown)}.")
-        values |= {name: _property(values[name]) for name in self.PROPERTIES}
+        for name in self.PROPERTIES:
+            # What is optional and empty is left out, as None is.
+            values[name] = _property(
+                values.get(name) or None if name in self.OPTIONAL else values[name]
+            )
         if self.CODE:
             values["code"] = code_digest(*self.CODE)
         outputs = {name: channel_utils.as_channel([kind()]) for name, kind in self.OUTPUTS.items()}

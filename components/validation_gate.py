@@ -23,7 +23,6 @@ from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import (
     Artifact,
-    BaseChannel,
     artifact_utils,
     standard_artifacts,
 )
@@ -289,19 +288,3 @@ class ValidationGate(Node):
     PROPERTIES = {"accept_anomalies": str}
     CODE = ("components.validation_gate",)
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(
-        self,
-        statistics: BaseChannel,
-        schema: BaseChannel,
-        anomalies: BaseChannel,
-        previous_statistics: BaseChannel | None = None,
-        accept_anomalies: Sequence[str] = (),
-    ) -> None:
-        super().__init__(
-            statistics=statistics,
-            schema=schema,
-            anomalies=anomalies,
-            previous_statistics=previous_statistics,
-            accept_anomalies=sorted(accept_anomalies),
-        )

@@ -78,7 +78,7 @@ def create_pipeline(
         schema=schema_importer.outputs["schema"],
         anomalies=example_validator.outputs["anomalies"],
         previous_statistics=previous.output,
-        accept_anomalies=config.data.accept_anomalies,
+        accept_anomalies=sorted(config.data.accept_anomalies),
     ).with_id("validation-gate")
 
     training: dict[str, Any] = {
@@ -122,6 +122,7 @@ def create_pipeline(
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=baseline.output,
+        splits=("val", "test"),
         detector_crops=config.evaluation.detector_crops,
         embeddings=config.evaluation.embeddings,
     ).with_id("model-scorer")

@@ -15,7 +15,6 @@ from tfx.components.evaluator import constants as evaluator_constants
 from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import (
     Artifact,
-    BaseChannel,
     artifact_utils,
     standard_artifacts,
 )
@@ -148,35 +147,3 @@ class EvaluationReporter(Node):
     PROPERTIES = {"config": str, "run_config": str, "title": str}
     CODE = ("components.evaluation_report", "components.evaluation", "components.predictions.table")
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(
-        self,
-        predictions: BaseChannel,
-        verdict: BaseChannel,
-        model_blessing: BaseChannel,
-        evaluation: BaseChannel,
-        examples: BaseChannel,
-        manifest: BaseChannel,
-        config: EvaluationConfig,
-        title: str,
-        run_config: str = "{}",
-        validation: BaseChannel | None = None,
-        statistics: BaseChannel | None = None,
-        model_run: BaseChannel | None = None,
-        parity: BaseChannel | None = None,
-    ) -> None:
-        super().__init__(
-            predictions=predictions,
-            verdict=verdict,
-            model_blessing=model_blessing,
-            evaluation=evaluation,
-            examples=examples,
-            manifest=manifest,
-            validation=validation,
-            statistics=statistics,
-            model_run=model_run,
-            parity=parity,
-            config=config,
-            run_config=run_config,
-            title=title,
-        )

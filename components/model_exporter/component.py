@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import (
     Artifact,
-    BaseChannel,
     artifact_utils,
     standard_artifacts,
 )
@@ -124,21 +122,3 @@ class ModelExporter(Node):
         "data.releases.checksums",
     )
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(
-        self,
-        model: BaseChannel,
-        model_blessing: BaseChannel,
-        examples: BaseChannel,
-        config: ExportConfig | None = None,
-        slices: Sequence[Sequence[str]] = (),
-        manifest: BaseChannel | None = None,
-    ) -> None:
-        super().__init__(
-            model=model,
-            model_blessing=model_blessing,
-            examples=examples,
-            manifest=manifest,
-            config=config or ExportConfig(),
-            slices=slices,
-        )

@@ -25,7 +25,6 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import (
     Artifact,
-    BaseChannel,
     artifact_utils,
     standard_artifacts,
 )
@@ -37,9 +36,7 @@ from components.node import Node
 from components.predictions import scoring, table
 from components.predictions.artifacts import Predictions
 from data import contract
-from data.errors import ConfigError, DataError
-
-SPLITS: Final = ("val", "test")
+from data.errors import DataError
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]  # TFX ships no types
@@ -245,9 +242,6 @@ class ModelScorer(Node, base_beam_component.BaseBeamComponent):  # type: ignore[
       embeddings: keep what the candidate's head sees of each scored image.
       splits: to score, as far as they are there; test_natural always is. Of the others only
         fingerprints are taken.
-
-    Raises:
-      ConfigError: if no split is named.
     """
 
     INPUTS = {
@@ -260,23 +254,3 @@ class ModelScorer(Node, base_beam_component.BaseBeamComponent):  # type: ignore[
     PROPERTIES = {"splits": str, "detector_crops": int, "embeddings": int}
     CODE = ("components.predictions", "data.celeba.images", "data.faces", "data.contract")
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
-
-    def __init__(
-        self,
-        examples: BaseChannel,
-        model: BaseChannel,
-        baseline_model: BaseChannel | None = None,
-        splits: Sequence[str] = SPLITS,
-        detector_crops: bool = False,
-        embeddings: bool = False,
-    ) -> None:
-        if not splits:
-            raise ConfigError("ModelScorer's `splits` is empty; name one of train, val, test.")
-        super().__init__(
-            examples=examples,
-            model=model,
-            baseline_model=baseline_model,
-            splits=list(splits),
-            detector_crops=detector_crops,
-            embeddings=embeddings,
-        )

@@ -18,7 +18,6 @@ from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import (
     Artifact,
-    BaseChannel,
     artifact_utils,
     standard_artifacts,
 )
@@ -210,39 +209,3 @@ class ReleasePusher(Node):
         "data.contract",
     )
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
-
-    def __init__(
-        self,
-        model: BaseChannel,
-        exported_model: BaseChannel,
-        parity: BaseChannel,
-        model_blessing: BaseChannel,
-        manifest: BaseChannel,
-        evaluation: BaseChannel,
-        serving_dir: str,
-        model_name: str,
-        report: BaseChannel | None = None,
-        model_run: BaseChannel | None = None,
-        statistics: BaseChannel | None = None,
-        run_config: str | None = None,
-        sign_command: str = "",
-        remote: str = "",
-        infra_blessing: BaseChannel | None = None,
-    ) -> None:
-        super().__init__(
-            model=model,
-            exported_model=exported_model,
-            parity=parity,
-            model_blessing=model_blessing,
-            manifest=manifest,
-            evaluation=evaluation,
-            report=report,
-            model_run=model_run,
-            statistics=statistics,
-            infra_blessing=infra_blessing,
-            serving_dir=serving_dir,
-            model_name=model_name,
-            run_config=run_config,
-            sign_command=sign_command or None,
-            remote=remote or None,
-        )

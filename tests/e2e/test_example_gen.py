@@ -6,11 +6,11 @@ import logging
 import resource
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from executed import DIRECT, execute
 from tfx.types import standard_artifacts
 
 from components.example_gen import shards as shards_module
@@ -24,20 +24,15 @@ from data import contract
 from data.celeba.index import load_index
 from data.errors import ConfigError, DataError, ImageError
 
-RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
-SETUP = Path(__file__).parents[2] / "setup.py"
-
 
 def run(data, out, sampling=None, faults=None, shards=1, beam_args=()):
     component = CelebAExampleGen(str(data), sampling, faults, shards)
-    examples, manifest = standard_artifacts.Examples(), SamplingManifest()
-    examples.uri, manifest.uri = str(out / "examples"), str(out / "manifest")
-    # With a setup file named, TFX does not pack itself for remote workers.
-    beam_args = [RUNNER, f"--setup_file={SETUP}", *beam_args]
-    executor = Executor(Executor.Context(beam_pipeline_args=beam_args, tmp_dir=str(out / "tmp")))
-    outputs = {"examples": [examples], "manifest": [manifest]}
-    executor.Do({}, outputs, component.spec.exec_properties)
-    return examples
+    return ingest(out, component.spec.exec_properties, (*DIRECT, *beam_args))
+
+
+def ingest(out, properties, flags=DIRECT):
+    outputs = {"examples": standard_artifacts.Examples, "manifest": SamplingManifest}
+    return execute(Executor, out, {}, outputs, properties, flags)[0]
 
 
 def records(out, split):
@@ -354,12 +349,7 @@ def test_a_window_of_spans_is_read_as_one(celeba_tree, tmp_path):
     assert properties["input_base"] == str(root) and resolved["span"] == 3
     assert resolved["input_fingerprint"].count("annotations_sha256") == 2
 
-    examples, manifest = standard_artifacts.Examples(), SamplingManifest()
-    examples.uri, manifest.uri = str(tmp_path / "examples"), str(tmp_path / "manifest")
-    context = Executor.Context(
-        beam_pipeline_args=[RUNNER, f"--setup_file={SETUP}"], tmp_dir=str(tmp_path / "tmp")
-    )
-    Executor(context).Do({}, {"examples": [examples], "manifest": [manifest]}, properties)
+    ingest(tmp_path, properties)
     seen = Counter()
     for split in contract.SPLITS:
         males = Counter()
@@ -385,7 +375,7 @@ def test_a_window_of_spans_is_read_as_one(celeba_tree, tmp_path):
     with pytest.raises(
         DataError, match=r"span-0003 has a file for partition, .*span-0002 has none"
     ):
-        Executor(context).Do({}, {"examples": [examples], "manifest": [manifest]}, properties)
+        ingest(tmp_path, properties)
     with pytest.raises(ConfigError, match=r"data\.window is 0"):
         CelebAExampleGen(str(root), window=0)
 
@@ -397,12 +387,7 @@ def test_a_missing_image_of_a_window_is_named_with_its_span(celeba_tree, tmp_pat
     (root / "span-0001/Img/img_align_celeba/000007.jpg").unlink()
     properties = dict(CelebAExampleGen(str(root), window=2).spec.exec_properties)
     Driver(None).resolve_exec_properties(properties, None, None)
-    examples, manifest = standard_artifacts.Examples(), SamplingManifest()
-    examples.uri, manifest.uri = str(tmp_path / "examples"), str(tmp_path / "manifest")
-    context = Executor.Context(
-        beam_pipeline_args=[RUNNER, f"--setup_file={SETUP}"], tmp_dir=str(tmp_path / "tmp")
-    )
     with pytest.raises(
         ImageError, match=r"span-0001/Img/img_align_celeba: 1 of 120 .*\n.*: span-0001/000007.jpg"
     ):
-        Executor(context).Do({}, {"examples": [examples], "manifest": [manifest]}, properties)
+        ingest(tmp_path, properties)

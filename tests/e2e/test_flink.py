@@ -17,12 +17,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from executed import at, examples_at, execute
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.components.evaluator import executor as evaluator
 from tfx.components.statistics_gen import executor as statistics_gen
-from tfx.components.util import examples_utils
-from tfx.proto import example_gen_pb2
-from tfx.types import artifact_utils, standard_artifacts
+from tfx.types import standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
 from components.evaluation.config import EvaluationConfig
@@ -87,33 +86,11 @@ def pool(flink: Flags, tmp_path: Path) -> Iterator[tuple[Flags, Path]]:
         workers.wait(timeout=60)
 
 
-def context(executor: type, flags: Flags, out: Path) -> object:
-    # With a setup file named, TFX does not pack itself for remote workers; Beam packs this one.
-    out.mkdir(exist_ok=True)
-    (out / "setup.py").write_text(
-        "import setuptools\nsetuptools.setup(name='none', py_modules=[])\n"
-    )
-    arguments = [*flags, f"--setup_file={out / 'setup.py'}"]
-    return executor(executor.Context(beam_pipeline_args=arguments, tmp_dir=str(out / "tmp")))
-
-
-def examples_at(folder: Path) -> standard_artifacts.Examples:
-    artifact = standard_artifacts.Examples()
-    artifact.uri = str(folder)
-    artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
-    examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
-    examples_utils.set_file_format(artifact, "tfrecords_gzip")
-    return artifact
-
-
 def ingested(data: Path, out: Path, flags: Flags) -> list[bytes]:
     """Returns the records that example-gen writes with these flags, sorted."""
     node = CelebAExampleGen(str(data), None, None, 2)
-    examples, manifest = standard_artifacts.Examples(), SamplingManifest()
-    examples.uri, manifest.uri = str(out / "examples"), str(out / "manifest")
-    context(ExampleGenExecutor, flags, out).Do(
-        {}, {"examples": [examples], "manifest": [manifest]}, node.spec.exec_properties
-    )
+    outputs = {"examples": standard_artifacts.Examples, "manifest": SamplingManifest}
+    execute(ExampleGenExecutor, out, {}, outputs, node.spec.exec_properties, flags)
     files = sorted(str(f) for f in (out / "examples").glob("Split-*/*"))
     return sorted(r.numpy() for r in tf.data.TFRecordDataset(files))
 
@@ -151,12 +128,13 @@ def test_statistics_are_the_same(
     found = []
     for name, flags in (("direct", direct), ("flink", flink)):
         out = tmp_path / name
-        statistics = standard_artifacts.ExampleStatistics()
-        statistics.uri = str(out / "statistics")
-        context(statistics_gen.Executor, flags, out).Do(
-            {"examples": [examples_at(examples_dir)]},
-            {"statistics": [statistics]},
+        execute(
+            statistics_gen.Executor,
+            out,
+            {"examples": examples_at(examples_dir, SPLITS)},
+            {"statistics": standard_artifacts.ExampleStatistics},
             {"exclude_splits": "[]"},
+            flags,
         )
         numbers = {}
         for split in SPLITS:
@@ -180,34 +158,37 @@ def test_scores_and_their_evaluation_are_the_same(
     examples_dir: Path, saved_model: Path, direct: Flags, flink: Flags, tmp_path: Path
 ) -> None:
     """Model-scorer and TFX's own Evaluator; a real network, counted passes, metrics by slice."""
-    model = standard_artifacts.Model()
-    model.uri = str(tmp_path / "model")
+    model = at(standard_artifacts.Model, tmp_path / "model")
     (tmp_path / "model").mkdir()
     (tmp_path / "model/Format-Serving").symlink_to(saved_model)
     config = EvaluationConfig(slices=(("Male",), ("Young",)), min_accuracy=0.5, min_auc=0.5)
     tables, metrics = [], []
     for name, flags in (("direct", direct), ("flink", flink)):
         out = tmp_path / name
-        predictions, scored = Predictions(), standard_artifacts.Examples()
-        predictions.uri, scored.uri = str(out / "predictions"), str(out / "scored")
-        context(ScorerExecutor, flags, out).Do(
-            {"examples": [examples_at(examples_dir)], "model": [model]},
-            {"predictions": [predictions], "scored_examples": [scored]},
+        predictions, scored = execute(
+            ScorerExecutor,
+            out,
+            {"examples": examples_at(examples_dir, SPLITS), "model": model},
+            {"predictions": Predictions, "scored_examples": standard_artifacts.Examples},
             {"splits": json.dumps(["test"])},
+            flags,
         )
         loaded = table.load(predictions.uri)
         tables.append(loaded.table)
         assert loaded.scoring["forward_passes"] == {"candidate": len(loaded.split("test"))}
-        evaluation = standard_artifacts.ModelEvaluation()
-        blessing = standard_artifacts.ModelBlessing()
-        evaluation.uri, blessing.uri = str(out / "evaluation"), str(out / "blessing")
-        context(evaluator.Executor, flags, out).Do(
-            {"examples": [scored], "model": [model]},
-            {"evaluation": [evaluation], "blessing": [blessing]},
+        evaluation, blessing = execute(
+            evaluator.Executor,
+            out,
+            {"examples": scored, "model": model},
+            {
+                "evaluation": standard_artifacts.ModelEvaluation,
+                "blessing": standard_artifacts.ModelBlessing,
+            },
             {
                 "eval_config": proto_utils.proto_to_json(eval_config(config)),
                 "example_splits": json_utils.dumps(["test"]),
             },
+            flags,
         )
         assert blessing.get_int_custom_property("blessed") == 1
         result = tfma.load_eval_result(evaluation.uri)

@@ -1,16 +1,12 @@
 """Workers that die while they write."""
 
-from pathlib import Path
-
+from executed import execute
 from tfx.types import standard_artifacts
 
 from components.example_gen import executor, shards
 from components.example_gen.artifacts import SamplingManifest
 from components.example_gen.component import CelebAExampleGen
 from components.example_gen.executor import Executor
-
-RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
-SETUP = Path(__file__).parents[2] / "setup.py"
 
 
 def test_a_worker_that_dies_leaves_nothing_that_readers_read(celeba_tree, tmp_path, monkeypatch):
@@ -38,13 +34,8 @@ def test_a_worker_that_dies_leaves_nothing_that_readers_read(celeba_tree, tmp_pa
     monkeypatch.setattr(shards, "examples", some)
     monkeypatch.setattr(executor, "write_shard", twice)
     node = CelebAExampleGen(str(data))
-    outputs = {"examples": [standard_artifacts.Examples()], "manifest": [SamplingManifest()]}
-    for name, [artifact] in outputs.items():
-        artifact.uri = str(tmp_path / name)
-    # With a setup file named, TFX does not pack itself for remote workers.
-    flags = [RUNNER, f"--setup_file={SETUP}"]
-    context = Executor.Context(beam_pipeline_args=flags, tmp_dir=str(tmp_path / "tmp"))
-    Executor(context).Do({}, outputs, node.spec.exec_properties)
+    outputs = {"examples": standard_artifacts.Examples, "manifest": SamplingManifest}
+    execute(Executor, tmp_path, {}, outputs, node.spec.exec_properties)
     assert died
     found = [p.name for p in (tmp_path / "examples").glob("Split-*/*")]
     assert found and all(name.startswith("data_tfrecord-") for name in found)

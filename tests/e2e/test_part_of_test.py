@@ -1,11 +1,11 @@
 """A part of the test partition, from the annotations to the rows that are evaluated."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from executed import execute
 from tfx.types import standard_artifacts
 
 from components.example_gen.artifacts import SamplingManifest
@@ -15,9 +15,6 @@ from components.example_gen.sampling import SamplingConfig
 from components.predictions import scoring
 from data import contract
 from data.celeba.index import load_index
-
-RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
-SETUP = Path(__file__).parents[2] / "setup.py"
 
 
 def rows(out, split):
@@ -33,13 +30,8 @@ def test_a_part_of_the_test_partition_says_what_each_image_stands_for(celeba_tre
     sampling = SamplingConfig(test_natural=True, test_natural_images=len(partition) // 2)
     groups = [("Young",), ("Eyeglasses",)]
     component = CelebAExampleGen(str(data), sampling, groups=groups)
-    examples, manifest = standard_artifacts.Examples(), SamplingManifest()
-    examples.uri, manifest.uri = str(tmp_path / "examples"), str(tmp_path / "manifest")
-    # With a setup file named, TFX does not pack itself for remote workers.
-    beam_args = [RUNNER, f"--setup_file={SETUP}"]
-    context = Executor.Context(beam_pipeline_args=beam_args, tmp_dir=str(tmp_path / "tmp"))
-    outputs = {"examples": [examples], "manifest": [manifest]}
-    Executor(context).Do({}, outputs, component.spec.exec_properties)
+    outputs = {"examples": standard_artifacts.Examples, "manifest": SamplingManifest}
+    execute(Executor, tmp_path, {}, outputs, component.spec.exec_properties)
     found = rows(tmp_path, contract.TEST_NATURAL)
     assert 0 < len(found) < len(partition)
     weights = np.array([row[contract.INCLUSION_WEIGHT] for row in found])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,6 +26,28 @@ def opened_at(
     page = context.new_page()
     page.goto(url)
     return page
+
+
+@dataclass
+class Opened:
+    """A page, with what it asked for and complained about."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def watched(browser: Browser, url: str) -> Iterator[Opened]:
+    """A page without network, that is listened to from the start."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000}, offline=True)
+    opened = Opened(context.new_page())
+    opened.page.on("request", lambda r: opened.requests.append(r.url))
+    opened.page.on("console", lambda m: opened.problems.append(f"{m.type}: {m.text}"))
+    opened.page.on("pageerror", lambda e: opened.problems.append(str(e)))
+    opened.page.goto(url)
+    yield opened
+    context.close()
 
 
 def need_axe(lacking: Callable[[str], NoReturn]) -> None:

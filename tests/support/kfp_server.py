@@ -3,7 +3,7 @@
 Bodies are checked against the models of `kfp_server_api`, packages against the messages of KFP.
 With a folder, runs are run: each container as a process, with a kubelet's secrets and termination
 message, and Argo's nodes as the older API hands them out. A test may queue faults: a status to
-answer with, HANG, or HANG_UP.
+answer with, Server.HANG or Server.HANG_UP.
 """
 
 import json
@@ -27,8 +27,6 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as kfp
 
 from pipeline.kubeflow.rehearse import Rehearsal
 
-HANG = 0
-HANG_UP = -1
 PAGE = 2
 """Smaller than the client asks for, so that listing takes several pages."""
 
@@ -62,6 +60,8 @@ class Server:
       nodes: of runs, as Argo has them.
     """
 
+    HANG: ClassVar[int] = 0
+    HANG_UP: ClassVar[int] = -1
     token: str = ""
     multi_user: bool = False
     version: str = "2.17.0"
@@ -78,6 +78,10 @@ class Server:
     faults: list[Fault] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     url: str = ""
+
+    def fails(self, method: str, path: str, status: int, **how: Any) -> None:
+        """Queues a fault."""
+        self.faults.append(Fault(method, path, status, **how))
 
     def fault(self, method: str, path: str, after: bool) -> Fault | None:
         for one in self.faults:
@@ -190,9 +194,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def stumble(self, method: str, path: str, *, after: bool) -> None:
         if fault := self.server_.fault(method, path, after):
-            if fault.status == HANG:
+            if fault.status == Server.HANG:
                 time.sleep(2.5)
-            elif fault.status == HANG_UP:
+            elif fault.status == Server.HANG_UP:
                 self.connection.close()
                 raise ConnectionResetError
             else:

@@ -8,11 +8,10 @@ import pandas as pd
 import pushed
 import pytest
 import tensorflow as tf
+from executed import at, examples_at, execute
 from PIL import Image, ImageOps
 from served import astronaut, encoded, hopper
-from tfx.components.util import examples_utils
-from tfx.proto import example_gen_pb2
-from tfx.types import artifact_utils, standard_artifacts
+from tfx.types import standard_artifacts
 
 from components.evaluation.config import EvaluationConfig, Kind
 from components.evaluation_report.content import Sources, gather
@@ -254,8 +253,6 @@ def test_the_scorer_adds_detector_crops_where_it_is_asked(
     model: Path, detector: FaceDetector, aligned: dict[str, bytes], tmp_path: Path
 ) -> None:
     """The node's switch: one more pass a found face, of `test` only; the report says the rest."""
-    examples, trained = standard_artifacts.Examples(), standard_artifacts.Model()
-    examples.uri, trained.uri = str(tmp_path / "examples"), str(model.parent)
     for split in ("val", "test"):
         (tmp_path / "examples" / f"Split-{split}").mkdir(parents=True)
         file = tmp_path / "examples" / f"Split-{split}" / "a-00000-of-00001"
@@ -269,16 +266,12 @@ def test_the_scorer_adds_detector_crops_where_it_is_asked(
                 }
                 extra = features(own)
                 writer.write(encode_example(content, *attribute_blocks(attributes[None]), extra))
-    examples.split_names = artifact_utils.encode_split_names(["val", "test"])
-    examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
-    examples_utils.set_file_format(examples, "tfrecords_gzip")
-    predictions, scored = Predictions(), standard_artifacts.Examples()
-    predictions.uri, scored.uri = str(tmp_path / "predictions"), str(tmp_path / "scored")
-    runner = "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
-    context = Executor.Context(beam_pipeline_args=[runner], tmp_dir=str(tmp_path / "tmp"))
-    Executor(context).Do(
-        {"examples": [examples], "model": [trained]},
-        {"predictions": [predictions], "scored_examples": [scored]},
+    examples = examples_at(tmp_path / "examples", ["val", "test"])
+    predictions, _ = execute(
+        Executor,
+        tmp_path,
+        {"examples": examples, "model": at(standard_artifacts.Model, model.parent)},
+        {"predictions": Predictions, "scored_examples": standard_artifacts.Examples},
         {"splits": json.dumps(["val", "test"]), "detector_crops": 1},
     )
     loaded = table.load(predictions.uri)

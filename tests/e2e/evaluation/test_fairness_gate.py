@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from executed import at
 from pydantic import TypeAdapter
 from scored import fingerprints, predictions
 from statsmodels.stats.proportion import confint_proportions_2indep
@@ -210,19 +211,17 @@ def run_node(tmp_path: Path, rows: pd.DataFrame, config: EvaluationConfig, *, bl
     pq.write_table(pa.Table.from_pandas(rows[names]), folder / table.PREDICTIONS)
     pq.write_table(pa.Table.from_pandas(fingerprints(rows)), folder / table.FINGERPRINTS)
     (folder / table.SCORING).write_text("{}")
-    given, blessing, verdict = (
-        standard_artifacts.ModelBlessing(),
-        standard_artifacts.ModelBlessing(),
-        FairnessVerdict(),
-    )
+    given, scored = standard_artifacts.ModelBlessing(), at(Predictions, folder)
+    blessing = at(standard_artifacts.ModelBlessing, tmp_path / "blessing")
+    verdict = at(FairnessVerdict, tmp_path / "verdict")
     given.set_int_custom_property("blessed", int(blessed))
     given.set_int_custom_property("current_model_id", 12)
     given.set_int_custom_property("baseline_model_id", 7)
-    scored = Predictions()
-    scored.uri = str(folder)
-    blessing.uri, verdict.uri = str(tmp_path / "blessing"), str(tmp_path / "verdict")
     node = FairnessGate(
-        channel_utils.as_channel([scored]), channel_utils.as_channel([given]), config
+        predictions=channel_utils.as_channel([scored]),
+        model_blessing=channel_utils.as_channel([given]),
+        config=config,
+        label=contract.Label(),
     )
     fairness_gate.Executor().Do(
         {"predictions": [scored], "model_blessing": [given]},

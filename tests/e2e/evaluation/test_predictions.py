@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from executed import at, examples_at, execute
+from PIL import Image
+from served import encoded
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tfx.components.evaluator import executor as evaluator
-from tfx.components.util import examples_utils
-from tfx.proto import example_gen_pb2
-from tfx.types import artifact_utils, standard_artifacts
+from tfx.types import standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
 import tensorflow_model_analysis as tfma  # isort: skip  # after tfx
@@ -20,17 +21,12 @@ from components.evaluation_report import tfma_view
 from components.example_gen.encoding import attribute_blocks, encode_example, features
 from components.predictions import table
 from components.predictions.artifacts import Predictions
-from components.predictions.component import Executor, ModelScorer
+from components.predictions.component import Executor
 from data import contract
 from data.celeba.images import quality
 from data.errors import DataError
 from pipeline.eval_config import BASELINE, CANDIDATE, EvaluationConfig, eval_config
 
-ROOT = Path(__file__).parents[3]
-BEAM_ARGS = [
-    "--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",
-    f"--setup_file={ROOT / 'setup.py'}",
-]
 COUNTS = {"train": 20, "val": 30, "test": 150}
 
 
@@ -82,15 +78,14 @@ def save(network: Network, folder: Path) -> standard_artifacts.Model:
         contract.SIGNATURE_EMBEDDING: network.embedding,
     }
     tf.saved_model.save(network, str(path), signatures=signatures)
-    model = standard_artifacts.Model()
-    model.uri, model.id = str(folder), 7
+    model = at(standard_artifacts.Model, folder)
+    model.id = 7
     return model
 
 
 @pytest.fixture(scope="module")
-def examples(tmp_path_factory, request) -> standard_artifacts.Examples:
+def examples(tmp_path_factory) -> standard_artifacts.Examples:
     """Splits in files as example-gen writes them."""
-    make_jpeg = request.getfixturevalue("make_jpeg")
     folder = tmp_path_factory.mktemp("examples")
     rng = np.random.default_rng(0)
     number = 0
@@ -107,32 +102,16 @@ def examples(tmp_path_factory, request) -> standard_artifacts.Examples:
                         contract.LABEL: [int(attributes[contract.ATTRIBUTES.index("Male")])],
                     }
                 )
-                writer.write(
-                    encode_example(make_jpeg(number), *attribute_blocks(attributes[None]), extra)
-                )
-    artifact = standard_artifacts.Examples()
-    artifact.uri = str(folder)
-    artifact.split_names = artifact_utils.encode_split_names(list(COUNTS))
-    examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
-    examples_utils.set_file_format(artifact, "tfrecords_gzip")
-    return artifact
+                blocks = attribute_blocks(attributes[None])
+                writer.write(encode_example(jpeg(number), *blocks, extra))
+    return examples_at(folder, list(COUNTS))
 
 
-@pytest.fixture(scope="session")
-def make_jpeg():
-    """As tests/conftest.py's, for the session."""
-    import io
-
-    from PIL import Image
-
-    def jpeg(seed):
-        noise = np.random.default_rng(seed).integers(0, 255, (6, 5, 3), dtype=np.uint8)
-        buffer = io.BytesIO()
-        image = Image.fromarray(noise).resize((178, 218), Image.Resampling.BICUBIC)
-        image.save(buffer, "JPEG", quality=40 + seed % 50)
-        return buffer.getvalue()
-
-    return jpeg
+def jpeg(seed: int) -> bytes:
+    """Smooth noise, in files of different sizes."""
+    noise = np.random.default_rng(seed).integers(0, 255, (6, 5, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).resize((178, 218), Image.Resampling.BICUBIC)
+    return encoded(image, quality=40 + seed % 50)
 
 
 @pytest.fixture(scope="module")
@@ -148,18 +127,19 @@ def models(tmp_path_factory) -> dict:
 
 
 def run(out: Path, examples, models, *, baseline=True, splits=("val", "test"), embeddings=0):
-    predictions, scored = Predictions(), standard_artifacts.Examples()
-    predictions.uri, scored.uri = str(out / "predictions"), str(out / "scored")
-    inputs = {"examples": [examples], "model": [models["candidate"]]}
-    if baseline:
-        inputs["baseline_model"] = [models["baseline"]]
-    executor = Executor(Executor.Context(beam_pipeline_args=BEAM_ARGS, tmp_dir=str(out / "tmp")))
-    executor.Do(
-        inputs,
-        {"predictions": [predictions], "scored_examples": [scored]},
+    return execute(
+        Executor,
+        out,
+        {"examples": examples, **asked(models, baseline)},
+        {"predictions": Predictions, "scored_examples": standard_artifacts.Examples},
         {"splits": json.dumps(list(splits)), "embeddings": embeddings},
     )
-    return predictions, scored
+
+
+def asked(models: dict, baseline: bool) -> dict:
+    """The models that a node reads."""
+    found = {"model": models["candidate"]}
+    return found | {"baseline_model": models["baseline"]} if baseline else found
 
 
 @pytest.fixture(scope="module")
@@ -174,18 +154,15 @@ def calls(models, name) -> int:
 
 def evaluate(out: Path, scored_examples, models, *, baseline: bool) -> tuple[Path, object]:
     """TFX's own Evaluator on the scored examples."""
-    evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
-    evaluation.uri, blessing.uri = str(out / "evaluation"), str(out / "blessing")
-    inputs = {"examples": [scored_examples], "model": [models["candidate"]]}
-    if baseline:
-        inputs["baseline_model"] = [models["baseline"]]
     config = EvaluationConfig(min_accuracy=0.5, min_auc=0.5, max_accuracy_drop=1, max_auc_drop=1)
-    executor = evaluator.Executor(
-        evaluator.Executor.Context(beam_pipeline_args=BEAM_ARGS, tmp_dir=str(out / "tmp"))
-    )
-    executor.Do(
-        inputs,
-        {"evaluation": [evaluation], "blessing": [blessing]},
+    evaluation, blessing = execute(
+        evaluator.Executor,
+        out,
+        {"examples": scored_examples, **asked(models, baseline)},
+        {
+            "evaluation": standard_artifacts.ModelEvaluation,
+            "blessing": standard_artifacts.ModelBlessing,
+        },
         {
             "eval_config": proto_utils.proto_to_json(eval_config(config)),
             "example_splits": json_utils.dumps(["test"]),
@@ -312,14 +289,3 @@ def test_a_split_that_is_not_there_is_named(tmp_path, examples, models, scored):
         table.load(scored[0].uri).split("train")
     with pytest.raises(DataError, match="cannot be read"):
         table.load(tmp_path)
-
-
-def test_the_component_declares_what_the_executor_reads(examples):
-    """Inputs, outputs and properties of the node."""
-    from tfx.types import channel_utils
-
-    node = ModelScorer(
-        channel_utils.as_channel([examples]), channel_utils.as_channel([standard_artifacts.Model()])
-    )
-    assert json.loads(node.spec.exec_properties["splits"]) == ["val", "test"]
-    assert node.outputs["predictions"].type is Predictions

@@ -18,9 +18,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from accessible import VIEWS, faults, need_axe, opened_at
+from accessible import VIEWS, Opened, faults, need_axe, opened_at, watched
 from PIL import Image
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Route
 from scipy import stats
 from scored import write_predictions
 from sklearn import metrics as sk
@@ -243,27 +243,10 @@ def test_the_model_card_tells_every_group_its_interval(made: Made) -> None:
         assert "on no GPU, 2 cores of Example 9000, in float32; 3 more epochs" in text
 
 
-@dataclass
-class Opened:
-    """A page, with what it asked for and complained about."""
-
-    page: Page
-    requests: list[str]
-    problems: list[str]
-
-
 @pytest.fixture
 def opened(browser, made: Made):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-    page = context.new_page()
-    requests: list[str] = []
-    problems: list[str] = []
-    page.on("request", lambda r: requests.append(r.url))
-    page.on("console", lambda m: problems.append(f"{m.type}: {m.text}"))
-    page.on("pageerror", lambda e: problems.append(str(e)))
-    page.goto(made.report.as_uri())
-    yield Opened(page, requests, problems)
-    context.close()
+    with watched(browser, made.report.as_uri()) as page:
+        yield page
 
 
 def test_the_page_opens_without_network_and_without_complaint(opened: Opened, made: Made) -> None:
@@ -357,11 +340,7 @@ def test_slices_sort_and_search_by_keyboard(opened: Opened, made: Made) -> None:
 def test_it_fits_a_phone_and_can_be_read_aloud(browser, made: Made) -> None:
     """No sideways scrolling at 390 px; landmarks, headings in order, every chart named."""
     for name, width, scheme in (("desktop", 1280, "light"), ("phone", 390, "dark")):
-        context = browser.new_context(
-            viewport={"width": width, "height": 844}, color_scheme=scheme, offline=True
-        )
-        page = context.new_page()
-        page.goto(made.report.as_uri())
+        page = opened_at(browser, made.report.as_uri(), width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         levels = page.locator("h1, h2, h3").evaluate_all("hs => hs.map(h => +h.tagName[1])")
         assert levels[0] == 1 and levels.count(1) == 1
@@ -371,7 +350,7 @@ def test_it_fits_a_phone_and_can_be_read_aloud(browser, made: Made) -> None:
         assert page.locator("img:not([alt])").count() == 0
         if shots := os.environ.get("GENQ_SCREENSHOTS"):
             page.screenshot(path=str(Path(shots) / f"report-{name}.png"), full_page=True)
-        context.close()
+        page.context.close()
 
 
 def test_the_first_screen_decides(browser, made: Made) -> None:

@@ -3,10 +3,8 @@
 Screenshots go to GENQ_SCREENSHOTS if that is set.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow_model_analysis as tfma
-from accessible import VIEWS, faults, need_axe, opened_at
+from accessible import VIEWS, Opened, faults, need_axe, opened_at, watched
+from pages import shot
 from playwright.sync_api import Browser, Page, expect
 from tensorflow_model_analysis.proto import config_pb2
 
@@ -38,21 +37,12 @@ def answers(seed: int, rows: int = 400) -> pd.DataFrame:
     )
 
 
-@dataclass
-class Opened:
-    """A page, its rows, and what it asked for and complained about."""
-
-    page: Page
-    rows: pd.DataFrame
-    requests: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def table(self, element: str) -> list[list[str]]:
-        """What the cells of an element's table say."""
-        rows = self.page.locator(f"{element} tr.google-visualization-table-tr-even").or_(
-            self.page.locator(f"{element} tr.google-visualization-table-tr-odd")
-        )
-        return [row.locator("> td").all_inner_texts() for row in rows.all()]
+def table(page: Page, element: str) -> list[list[str]]:
+    """What the cells of an element's table say."""
+    rows = page.locator(f"{element} tr.google-visualization-table-tr-even").or_(
+        page.locator(f"{element} tr.google-visualization-table-tr-odd")
+    )
+    return [row.locator("> td").all_inner_texts() for row in rows.all()]
 
 
 @pytest.fixture(scope="module")
@@ -86,31 +76,23 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFram
 
 @pytest.fixture(scope="module")
 def opened(browser: Browser, written: tuple[Path, pd.DataFrame]) -> Iterator[Opened]:
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, offline=True)
-    page = context.new_page()
-    found = Opened(page, written[1])
-    page.on("request", lambda r: found.requests.append(r.url))
-    page.on("console", lambda m: found.problems.append(f"{m.type}: {m.text}"))
-    page.on("pageerror", lambda e: found.problems.append(str(e)))
-    page.goto(written[0].as_uri())
-    page.locator("tfma-metrics-table td").first.wait_for()
-    yield found
-    if folder := os.environ.get("GENQ_SCREENSHOTS"):
-        page.screenshot(path=f"{folder}/tfma.png", full_page=True)
-    context.close()
+    with watched(browser, written[0].as_uri()) as found:
+        found.page.locator("tfma-metrics-table td").first.wait_for()
+        yield found
+        shot(found.page, "tfma")
 
 
-def test_slices_have_the_accuracy_of_their_rows(opened: Opened) -> None:
+def test_slices_have_the_accuracy_of_their_rows(
+    opened: Opened, written: tuple[Path, pd.DataFrame]
+) -> None:
     """Recomputed by pandas; of the slices that the list above chooses."""
-    page, rows = (
-        opened.page,
-        opened.rows.assign(right=lambda r: (r.p_positive > 0.5) == (r.Male == 1)),
-    )
+    page = opened.page
+    rows = written[1].assign(right=lambda r: (r.p_positive > 0.5) == (r.Male == 1))
     page.locator("#columns").select_option("Young")
     expect(page.locator("tfma-nb-slicing-metrics td", has_text="Young:1")).to_be_visible()
     [*head] = page.locator("tfma-nb-slicing-metrics th").all_inner_texts()
     [accuracy] = (i for i, name in enumerate(head) if name.strip() == "binary_accuracy")
-    shown = {row[0].strip(): row[accuracy].strip() for row in opened.table("#metrics")}
+    shown = {row[0].strip(): row[accuracy].strip() for row in table(page, "#metrics")}
     expected = {"Overall": rows.right.mean()}
     expected |= {f"Young:{v}": part.right.mean() for v, part in rows.groupby("Young")}
     assert shown == {name: f"{value:.5f}" for name, value in expected.items()}
@@ -128,7 +110,7 @@ def test_a_click_sorts_the_table(opened: Opened) -> None:
     orders = []
     for _ in range(2):
         button.click()
-        orders.append([row[0] for row in opened.table("#metrics")])
+        orders.append([row[0] for row in table(page, "#metrics")])
     assert orders[0] == orders[1][::-1] and len(orders[0]) == 5
 
 
@@ -151,7 +133,7 @@ def test_all_seven_plots_are_drawn(opened: Opened) -> None:
 
 
 def test_runs_are_shown_over_time(opened: Opened) -> None:
-    rows = opened.table("#series")
+    rows = table(opened.page, "#series")
     assert [row[0].strip() for row in rows] == ["20261127", "20261126"]
     assert opened.page.locator("tfma-line-chart svg circle").count() >= 2
 
@@ -224,22 +206,14 @@ def test_facets_shows_every_split_without_network(
     assert text is not None and len(text) < 5_000_000
     file = tmp_path / "facets.html"
     file.write_text(text)
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, offline=True)
-    page = context.new_page()
-    found = Opened(page, pd.DataFrame())
-    page.on("request", lambda r: found.requests.append(r.url))
-    page.on("console", lambda m: found.problems.append(f"{m.type}: {m.text}"))
-    page.on("pageerror", lambda e: found.problems.append(str(e)))
-    page.goto(file.as_uri())
-    overview = page.locator("facets-overview")
-    expect(overview).to_contain_text("brightness")
-    assert page.locator("facets-overview-chart svg").count() >= 1
-    for rows in (200, 50):
-        expect(overview).to_contain_text(f"{answers(0, rows).p_positive.mean():.2f}")
-    expect(overview).to_contain_text(re.compile(r"train.*val", re.DOTALL))
-    if folder := os.environ.get("GENQ_SCREENSHOTS"):
-        page.screenshot(path=f"{folder}/facets.png", full_page=True)
-    context.close()
+    with watched(browser, file.as_uri()) as found:
+        overview = found.page.locator("facets-overview")
+        expect(overview).to_contain_text("brightness")
+        assert found.page.locator("facets-overview-chart svg").count() >= 1
+        for rows in (200, 50):
+            expect(overview).to_contain_text(f"{answers(0, rows).p_positive.mean():.2f}")
+        expect(overview).to_contain_text(re.compile(r"train.*val", re.DOTALL))
+        shot(found.page, "facets")
     assert found.requests == [file.as_uri()]
     assert found.problems == []
     assert facets_view.page(tmp_path, title="", run="") is None

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +22,14 @@ INSIDE = ["pod", "workdir", "release.serving_dir", "data.root", "secret store", 
 Doctor = Callable[..., dict[str, dict[str, str]]]
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Iterator[Server]":
-    import kfp_server
-
-    for name in ("KFP_TOKEN", "KFP_COOKIE", "KF_PIPELINES_ENDPOINT", "GENQ_LAUNCHER_ROOT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pipeline.kubeflow.client.FIRST_WAIT_S", 0.01)
+@pytest.fixture(autouse=True)
+def _containers(server: "Server", monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The server runs what it is given."""
+    monkeypatch.delenv("GENQ_LAUNCHER_ROOT", raising=False)
     monkeypatch.setattr("pipeline.kubeflow.doctor.POLL_S", 0.05)
-    with kfp_server.serve() as running:
-        running.folder = tmp_path / "cluster"
-        running.folder.mkdir()
-        running.secrets["store"] = {"access": "a", "secret": "b"}
-        yield running
+    server.folder = tmp_path / "cluster"
+    server.folder.mkdir()
+    server.secrets["store"] = {"access": "a", "secret": "b"}
 
 
 @pytest.fixture
@@ -178,10 +173,8 @@ def test_what_fails_from_here_starts_no_run(
     said: str,
 ) -> None:
     """The rest is skipped, and says because of what."""
-    import kfp_server
-
     if trouble.pop("forbidden", False):
-        server.faults.append(kfp_server.Fault("GET", "/experiments", 403))
+        server.fails("GET", "/experiments", 403)
     for key in ("version", "token", "multi_user"):
         if key in trouble:
             setattr(server, key, trouble.pop(key))

@@ -1,7 +1,7 @@
 """`genq kubeflow run | schedule | schedules | unschedule`, over real HTTP, with what goes wrong."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,18 +18,6 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "tests/golden/kubeflow.yaml"
 NIGHTLY = "0 0 3 * * *"
 Genq = Callable[..., str]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Iterator[Server]":
-    import kfp_server
-
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("KFP_TOKEN", "KFP_COOKIE", "KF_PIPELINES_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pipeline.kubeflow.client.FIRST_WAIT_S", 0.01)
-    with kfp_server.serve() as running:
-        yield running
 
 
 @pytest.fixture
@@ -66,11 +54,9 @@ def test_new_data_start_a_run_and_old_data_do_not(
     genq: Genq, server: "Server", tmp_path: Path, celeba_tree: Callable[..., Path]
 ) -> None:
     """A refused run is asked for again; a new span is new data."""
-    import kfp_server
-
     celeba_tree(tmp_path / "data/span-0001", images=60)
     asked = ("--if-changed", str(tmp_path / "data"), "--state", str(tmp_path / "state"))
-    server.faults.append(kfp_server.Fault("POST", "/runs", 500))
+    server.fails("POST", "/runs", 500)
     with pytest.raises(ClusterError):
         genq("run", *asked)
     assert "The data are span-1-" in genq("run", *asked)
@@ -112,15 +98,13 @@ def test_an_update_replaces_without_a_gap(genq: Genq, server: "Server") -> None:
 
 def test_a_refused_update_leaves_the_old_schedule(genq: Genq, server: "Server") -> None:
     """And a failed removal says that both are there, and what to type."""
-    import kfp_server
-
     genq("schedule", "--cron", NIGHTLY)
     [old] = server.recurring
-    server.faults.append(kfp_server.Fault("POST", "/recurringruns", 500))
+    server.fails("POST", "/recurringruns", 500)
     with pytest.raises(ClusterError, match="refused to create the schedule: 500, it is broken"):
         genq("schedule", "--cron", "0 0 4 * * *")
     assert list(server.recurring) == [old]
-    server.faults.append(kfp_server.Fault("DELETE", "/recurringruns", 503))
+    server.fails("DELETE", "/recurringruns", 503)
     with pytest.raises(ClusterError, match=f"the old one {old} as well") as error:
         genq("schedule", "--cron", "0 0 4 * * *")
     assert f"genq kubeflow unschedule --id {old}" in error.value.remedy
@@ -133,14 +117,12 @@ def test_unscheduling_removes_all_of_a_name_or_says_which_there_are(
     genq: Genq, server: "Server"
 ) -> None:
     """A schedule that somebody removed meanwhile is no error."""
-    import kfp_server
-
     with pytest.raises(ClusterError, match="There is no schedule 'genq'") as error:
         genq("unschedule")
     assert error.value.remedy == "Schedules: none."
     genq("schedule", "--cron", NIGHTLY)
     assert "Would remove" in genq("unschedule", "--dry-run") and len(server.recurring) == 1
-    server.faults.append(kfp_server.Fault("DELETE", "/recurringruns", 404, after=True))
+    server.fails("DELETE", "/recurringruns", 404, after=True)
     assert "Removed 'genq'" in genq("unschedule")
     assert not server.recurring
     assert "has no schedule" in genq("schedules")
@@ -169,17 +151,15 @@ def test_a_token_is_sent_and_a_bad_one_explained(
 
 def test_reading_is_tried_again_and_creating_is_not(genq: Genq, server: "Server") -> None:
     """Twice a 5xx on a list is survived; on a creation it is told at once."""
-    import kfp_server
-
     genq("run")
-    server.faults.append(kfp_server.Fault("GET", "/recurringruns", 503, times=2))
+    server.fails("GET", "/recurringruns", 503, times=2)
     assert "has no schedule" in genq("schedules")
-    server.faults.append(kfp_server.Fault("GET", "/recurringruns", 503, times=3))
+    server.fails("GET", "/recurringruns", 503, times=3)
     with pytest.raises(ClusterError, match="list the schedules 3 times: 503") as error:
         genq("schedules")
     assert "kubectl logs" in error.value.remedy
     server.log.clear()
-    server.faults.append(kfp_server.Fault("POST", "/runs", 502))
+    server.fails("POST", "/runs", 502)
     with pytest.raises(ClusterError, match="refused to start the run: 502"):
         genq("run")
     assert server.log.count("POST /runs") == 1
@@ -189,19 +169,15 @@ def test_an_experiment_that_somebody_creates_meanwhile_is_used(
     genq: Genq, server: "Server"
 ) -> None:
     """409 after the check: looked up again."""
-    import kfp_server
-
     # Twice it is not found (by us, then by the client); then it is created, and 409 is told.
-    server.faults.append(kfp_server.Fault("POST", "/experiments", 409, after=True))
+    server.fails("POST", "/experiments", 409, after=True)
     genq("run")
     assert len(server.runs) == len(server.experiments) == 1
 
 
 def test_a_conflict_is_told(genq: Genq, server: "Server") -> None:
     """409 on a schedule."""
-    import kfp_server
-
-    server.faults.append(kfp_server.Fault("POST", "/recurringruns", 409, message="exists"))
+    server.fails("POST", "/recurringruns", 409, message="exists")
     with pytest.raises(ClusterError, match="409, exists") as error:
         genq("schedule", "--cron", NIGHTLY)
     assert "Choose another name" in error.value.remedy
@@ -209,14 +185,12 @@ def test_a_conflict_is_told(genq: Genq, server: "Server") -> None:
 
 def test_a_server_that_hangs_or_is_not_there_is_told_in_time(genq: Genq, server: "Server") -> None:
     """After a time-out on a creation nobody knows: look before you try again."""
-    import kfp_server
-
     genq("run")
-    server.faults.append(kfp_server.Fault("POST", "/runs", kfp_server.HANG))
+    server.fails("POST", "/runs", server.HANG)
     with pytest.raises(ClusterError, match="did not answer within 1 s, asked to start") as error:
         genq("run")
     assert "may have been done all the same" in error.value.remedy
-    server.faults.append(kfp_server.Fault("GET", "/healthz", kfp_server.HANG))
+    server.fails("GET", "/healthz", server.HANG)
     with pytest.raises(ClusterError, match="did not answer within 1 s, asked to connect"):
         genq("schedules")
     with pytest.raises(ClusterError, match="9 refused the connection, asked to connect") as error:
@@ -230,10 +204,8 @@ def test_a_server_that_goes_away_meanwhile_is_told_as_what_it_is(
     genq: Genq, server: "Server"
 ) -> None:
     """A broken connection is no time-out; it may have been done all the same."""
-    import kfp_server
-
     genq("run")
-    server.faults.append(kfp_server.Fault("POST", "/runs", kfp_server.HANG_UP))
+    server.fails("POST", "/runs", server.HANG_UP)
     with pytest.raises(ClusterError, match="The connection to .* broke, asked to start") as error:
         genq("run")
     assert "may have been done all the same" in error.value.remedy
