@@ -84,6 +84,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "app", venv
 
 
+@pytest.mark.slow
 def test_it_holds_what_runs_and_no_tool_of_development(image: tuple[Path, Path]) -> None:
     """One kind of TensorFlow; neither tests nor linters; not more than 2.7 GB."""
     _, venv = image
@@ -96,6 +97,7 @@ def test_it_holds_what_runs_and_no_tool_of_development(image: tuple[Path, Path])
     assert size < MAX_BYTES, f"{size:,}"
 
 
+@pytest.mark.slow
 def test_every_node_runs_in_it(image: tuple[Path, Path]) -> None:
     """The launcher's command starts, and everything that nodes import is there."""
     app, venv = image
@@ -122,6 +124,7 @@ def test_every_node_runs_in_it(image: tuple[Path, Path]) -> None:
     assert imported.returncode == 0, imported.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_what_is_not_python_came_along(image: tuple[Path, Path]) -> None:
     """Schema, templates and the like: all files of these folders that git knows."""
     app, _ = image

@@ -8,12 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from components.trainer.config import TrainerConfig
 from components.trainer.training_state import TrainingState
 
 
+# Three trainings. Quick, and without kill -9: tests/unit/test_fitting.py.
+@pytest.mark.slow
 def test_a_killed_training_continues_and_ends_with_the_same_weights(
     tmp_path: Path,
     two_phase: SimpleNamespace,

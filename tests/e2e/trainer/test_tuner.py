@@ -73,6 +73,8 @@ def test_a_recipe_without_cached_activations_is_refused(
     assert "tuner.trials=0" in caught.value.remedy
 
 
+# Ingestion, search and training as nodes; the search itself is above.
+@pytest.mark.slow
 def test_the_nodes_tuner_and_trainer_share_one_pass(
     tmp_path: Path,
     celeba_tree: Callable[..., Path],
