@@ -1,4 +1,4 @@
-"""Intervals of rates and of their differences, in closed form.
+"""Intervals of rates and of what follows from them, in closed form.
 
 In: counts, scalars or arrays. Out: Interval, of the same shape. NumPy and SciPy only.
 
@@ -49,25 +49,6 @@ def wilson(successes: ArrayLike, trials: ArrayLike, z: ArrayLike = 1.95996398454
     high = np.where(x == n, 1.0, np.minimum(centre + half, 1))
     empty = n == 0
     return Interval(rate, np.where(empty, np.nan, low), np.where(empty, np.nan, high))
-
-
-def difference(
-    successes_a: ArrayLike,
-    trials_a: ArrayLike,
-    successes_b: ArrayLike,
-    trials_b: ArrayLike,
-    z: ArrayLike = 1.959963984540054,
-) -> Interval:
-    """Interval of rate a - rate b of two independent samples (Newcombe 1998, method 10).
-
-    Statistics in Medicine 17:873: the hybrid score interval.
-    """
-    a = wilson(successes_a, trials_a, z)
-    b = wilson(successes_b, trials_b, z)
-    delta = a.value - b.value
-    low = delta - np.hypot(a.value - a.low, b.high - b.value)
-    high = delta + np.hypot(a.high - a.value, b.value - b.low)
-    return Interval(delta, low, high)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest, norm, poisson
 from sklearn.metrics import average_precision_score, roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as sm_mcnemar
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from statsmodels.stats.proportion import proportion_confint
 
 from components.evaluation import bootstrap, clusters, intervals, multiplicity
 from components.trainer.calibration import expected_calibration_error
@@ -32,14 +33,6 @@ def test_wilson_is_statsmodels_wilson(confidence: float) -> None:
         np.testing.assert_allclose(found.low, low, atol=1e-12)
         np.testing.assert_allclose(found.high, high, atol=1e-12)
     assert np.isnan(intervals.wilson(0, 0)).all()
-
-
-def test_difference_is_statsmodels_newcombe() -> None:
-    """The hybrid score interval of two independent rates."""
-    for a, n, b, m in ((5, 10, 1, 10), (98, 100, 180, 200), (0, 30, 0, 40), (20, 20, 3, 50)):
-        found = intervals.difference(a, n, b, m, Z)
-        low, high = confint_proportions_2indep(a, n, b, m, method="newcomb", compare="diff")
-        np.testing.assert_allclose((found.low, found.high), (low, high), atol=1e-10)
 
 
 def test_mcnemar_is_statsmodels_exact() -> None:
@@ -139,21 +132,29 @@ def test_holm_is_statsmodels_holm() -> None:
     assert (multiplicity.holm(p_values) < 0.05).tolist() == reject.tolist()
 
 
+def difference(
+    a: ArrayLike, n: ArrayLike, b: ArrayLike, m: ArrayLike, z: ArrayLike
+) -> intervals.Interval:
+    """Rate a / n less rate b / m, each by Wilson (Newcombe 1998, method 10)."""
+    x, y = intervals.wilson(a, n, z), intervals.wilson(b, m, z)
+    delta = x.value - y.value
+    low = delta - np.hypot(x.value - x.low, y.high - y.value)
+    return intervals.Interval(delta, low, delta + np.hypot(x.high - x.value, y.value - y.low))
+
+
 def test_gaps_are_judged_as_their_intervals_say() -> None:
     """A gap exceeds its limit exactly when the interval shown lies beyond it, after Holm."""
     a, n = np.array([90, 60, 95, 50]), np.array([100, 100, 100, 100])
     b, m = np.array([93, 95, 94, 80]), np.array([300, 100, 100, 100])
     limits = np.full(4, 0.1)
-    judged = multiplicity.judge(
-        lambda z: intervals.difference(a, n, b, m, z), limits, confidence=0.95
-    )
+    judged = multiplicity.judge(lambda z: difference(a, n, b, m, z), limits, confidence=0.95)
     assert judged.exceeds.tolist() == [True, True, False, True]
     beyond = (judged.interval.low > limits) | (judged.interval.high < -limits)
     assert beyond.tolist() == judged.exceeds.tolist()
     # The p-value is where the interval touches the limit.
     for k in (0, 1, 3):
         z = norm.isf(judged.p_value[k] / 2)
-        touching = intervals.difference(a[k], n[k], b[k], m[k], z)
+        touching = difference(a[k], n[k], b[k], m[k], z)
         assert min(abs(touching.low - 0.1), abs(touching.high + 0.1)) < 1e-6
     assert judged.p_value[2] == 1.0
 
@@ -165,7 +166,7 @@ def test_many_honest_slices_raise_no_alarm() -> None:
     for _ in range(300):
         a, b = rng.binomial(200, 0.9, (2, 60))
         judged = multiplicity.judge(
-            lambda z, a=a, b=b: intervals.difference(a, 200, b, 200, z), np.zeros(60), 0.95
+            lambda z, a=a, b=b: difference(a, 200, b, 200, z), np.zeros(60), 0.95
         )
         alarms += bool(judged.exceeds.any())
     assert alarms / 300 <= 0.07
