@@ -19,6 +19,7 @@ import tensorflow as tf
 from components.trainer.batches import Source, plain_batches, training_batches
 from components.trainer.calibration import Floats, nll
 from components.trainer.config import TrainerConfig
+from components.trainer.optimizer import FusedAdamW
 from components.trainer.training_state import EpochRow, TrainingState, assign, values
 from data.errors import GateError
 
@@ -39,8 +40,10 @@ def fit_phase(
     state_file: Path,
     watch: Callable[[TrainingState], None],
     strategy: tf.distribute.Strategy,
-) -> None:
+) -> Validation:
     """Trains `model` in place, from where `state` left off.
+
+    Returns what it was validated by, for more questions: its forward pass is traced already.
 
     With early stopping, `model` has the weights of the phase's best epoch on `val` afterwards;
     without, those of the last.
@@ -57,19 +60,20 @@ def fit_phase(
         state.best_epoch, state.best_val_loss, state.best = 0, float("inf"), []
     elif not state.finished:
         logger.info("%s goes on after epoch %d of %d", phase, state.epochs_done, epochs)
+    validation = Validation(model, val, config.batch_size)
     if state.finished:
         assign(model.variables, state.variables)
-        return
+        return validation
     batches, steps = training_batches(
         train, config, phase=phase, first_epoch=state.epochs_done, epochs=epochs
     )
     with strategy.scope():
         compile_recipe(model, config, phase, steps * epochs)
+        # Not while the first step is traced, where each of its variables takes longer.
+        model.optimizer.build(model.trainable_variables)
         if state.epochs_done:
-            model.optimizer.build(model.trainable_variables)
             assign(model.variables, state.variables)
             assign(model.optimizer.variables, state.optimizer)
-    validation = Validation(model, val, config.batch_size)
     keep = CheckpointAndEarlyStop(state, state_file, watch, validation, config, epochs)
     if not keep.over:
         model.fit(
@@ -87,6 +91,7 @@ def fit_phase(
     state.finished = True
     state.variables, state.optimizer, state.best = values(model.variables), [], []
     state.save(state_file)
+    return validation
 
 
 def compile_recipe(model: keras.Model, config: TrainerConfig, phase: str, steps: int) -> None:
@@ -98,11 +103,7 @@ def compile_recipe(model: keras.Model, config: TrainerConfig, phase: str, steps:
         warmup_target=config.learning_rate(phase),
         warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=config.weight_decay, global_clipnorm=GRADIENT_NORM
-    )
-    # As Loshchilov & Hutter and timm do it: no decay of biases and normalisation parameters.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    optimizer = FusedAdamW(schedule, decay=config.weight_decay, global_clipnorm=GRADIENT_NORM)
     model.compile(
         optimizer,
         keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),

@@ -83,9 +83,9 @@ def run_fn(fn_args: FnArgs) -> None:
         state = TrainingState.load(state_file)
         training = Training(config, model, train, val, cache_dir, strategy)
         earlier = len(state.history)
-        training.fit(state, state_file, run_dir)
+        validation = training.fit(state, state_file, run_dir)
         count_epochs(earlier, len(state.history))
-        report = training.calibrate()
+        report = training.calibrate(validation)
         signatures.export(model, report.calibration, Path(fn_args.serving_model_dir))
         (run_dir / "calibration.json").write_text(
             json.dumps(dataclasses.asdict(report), indent=2) + "\n"
@@ -256,8 +256,14 @@ class Training:
         state_file: Path,
         run_dir: Path,
         on_epoch: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Trains all phases, from where `state` left off; calls `on_epoch` after each."""
+    ) -> Validation:
+        """Trains all phases, from where `state` left off; calls `on_epoch` after each.
+
+        Returns the last phase's validation, for `calibrate`.
+
+        Raises:
+          ConfigError: if there are no epochs to train.
+        """
         board = figures.TensorBoardLogs(run_dir)
 
         def show(state: TrainingState) -> None:
@@ -274,11 +280,16 @@ class Training:
             show(state)
 
         phases = self._config.phases
+        if not phases:
+            raise ConfigError(
+                f"trainer.strategy={self._config.strategy} has no epochs to train.",
+                "Set trainer.head_epochs or trainer.fine_tune_epochs to 1 or more.",
+            )
         # A later phase's state holds what the earlier ones left.
         for phase in phases[phases.index(state.phase) if state.phase else 0 :]:
             freeze(self._model, self._config, phase=phase)
             trained, train, val = self._inputs(phase)
-            fit_phase(
+            validation = fit_phase(
                 trained,
                 phase,
                 train,
@@ -289,17 +300,12 @@ class Training:
                 watch=watch,
                 strategy=self._strategy,
             )
-        if not phases:
-            raise ConfigError(
-                f"trainer.strategy={self._config.strategy} has no epochs to train.",
-                "Set trainer.head_epochs or trainer.fine_tune_epochs to 1 or more.",
-            )
+        return validation
 
-    def calibrate(self) -> calibration.CalibrationReport:
+    def calibrate(self, validation: Validation) -> calibration.CalibrationReport:
         """Fits temperature and uncertainty band on val."""
         config = self._config
-        trained, _, val = self._inputs(config.phases[-1])
-        logits, labels = Validation(trained, val, config.batch_size).predict()
+        logits, labels = validation.predict()
         report = calibration.fit(
             logits,
             labels,
