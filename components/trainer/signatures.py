@@ -22,15 +22,21 @@ class ServingModule(tf.Module):  # type: ignore[misc]  # TensorFlow ships no typ
     def __init__(self, model: keras.Model, calibration: Calibration) -> None:
         super().__init__(name="genq")
         self._size_px = int(model.input_shape[1])
-        self._model = model
-        self._with_embedding = keras.Model(model.input, [model.output, tensor_at(model, POOLED)])
+        with_embedding = keras.Model(model.input, [model.output, tensor_at(model, POOLED)])
+        # One function that all signatures call: else each has the network's thousand operations of
+        # its own, traced here, written, and read by everybody who loads the model.
+        self._network = tf.function(
+            lambda scaled: with_embedding(scaled, training=False),
+            input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)],
+        )
         # Tracked by the module, so that the variables go into the SavedModel.
         self._weights = list(model.variables)
         self._calibration = calibration
 
     def _answers(self, scaled: tf.Tensor) -> dict[str, tf.Tensor]:
         """float32 (batch, size, size, 3) -> the three outputs of data.contract, each (batch,)."""
-        return self._answer(self._model(scaled, training=False))
+        logits, _ = self._network(scaled)
+        return self._answer(logits)
 
     def _answer(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         """(batch, 1) -> the three outputs."""
@@ -69,7 +75,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]  # TensorFlow ships no typ
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "examples")])  # type: ignore[untyped-decorator]
     def embedding(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized tf.train.Example, string (batch,): the outputs and what the head sees."""
-        logits, embedding = self._with_embedding(self._scaled(examples), training=False)
+        logits, embedding = self._network(self._scaled(examples))
         return self._answer(logits) | {contract.EMBEDDING: tf.cast(embedding, tf.float32)}
 
     def signatures(self) -> dict[str, Callable[..., dict[str, tf.Tensor]]]:

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from pydantic import TypeAdapter
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from components.trainer import images, preprocessing, run_fn
 from components.trainer.config import TrainerConfig
@@ -67,6 +68,14 @@ def test_three_signatures_give_the_same_answers(
         )
         assert answer[contract.LABEL].dtype == tf.int64
         assert answer[contract.UNCERTAIN].dtype == tf.bool
+
+
+def test_all_signatures_share_one_copy_of_the_network(two_phase: SimpleNamespace) -> None:
+    """InceptionV3's 94 convolutions are in the file once; each copy costs whoever loads it."""
+    saved = SavedModel.FromString((two_phase.model / "saved_model.pb").read_bytes())
+    [graph] = [each.graph_def for each in saved.meta_graphs]
+    nodes = [node.op for function in graph.library.function for node in function.node_def]
+    assert nodes.count("Conv2D") == 94
 
 
 def test_the_embedding_is_what_the_head_sees(
