@@ -7,8 +7,9 @@ import pytest
 
 from components.model_exporter import parity
 from components.model_exporter.config import ExportConfig
-from components.model_exporter.export import Optional
-from components.model_exporter.images import TestImage
+from components.model_exporter.export import Optional, answers_to_decoded
+from components.model_exporter.images import Pixels, TestImage
+from components.model_exporter.models import P
 from components.model_exporter.quantization import Effect, choose_float_layers
 from data import contract
 from data.errors import ConfigError, GateError
@@ -198,3 +199,21 @@ def test_a_wrong_setting_is_named(field: str, value: object) -> None:
     """The message holds the setting, the value and what is accepted."""
     with pytest.raises(ConfigError, match=f"export.{field} is .*accepted"):
         ExportConfig(**{field: value})
+
+
+def test_equal_pixels_are_asked_about_once() -> None:
+    """Of two decoders' pictures only those that differ go through the model a second time."""
+    seen = []
+
+    def model(image: Pixels) -> P:
+        seen.append(len(image))
+        return image.mean(axis=(1, 2, 3)).astype(np.float32)
+
+    pixels = [np.full((2, 2, 3), value, np.uint8) for value in (10, 20, 30)]
+    decoded = [pixels[0], pixels[1] + np.uint8(1), pixels[2]]
+    known = np.array([10, 20, 30], np.float32)
+    assert answers_to_decoded(model, decoded, pixels, known).tolist() == [10, 21, 30]
+    assert seen == [1]
+    assert answers_to_decoded(model, pixels, pixels, known).tolist() == [10, 20, 30]
+    assert seen == [1]
+    assert known.tolist() == [10, 20, 30]
