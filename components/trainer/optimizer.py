@@ -2,8 +2,8 @@
 
 In: gradients. Out: variables changed in place. The formula and the optimiser's variables are those
 of keras.optimizers.AdamW, which is a dozen operations a variable, each over all its numbers, and
-asks the schedule for the rate anew for each variable. With InceptionV3's 190 variables that was more
-than half of what tracing a step took (docs/field-log.md, 2026-11-28).
+asks the schedule for the rate anew for each. With InceptionV3's 190 variables that was more than
+half of what tracing a step took (docs/field-log.md, 2026-11-28).
 """
 
 from typing import Any, Final
