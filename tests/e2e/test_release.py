@@ -4,11 +4,14 @@ Its tests share one export, which takes most of their time: a second file would 
 """
 
 import dataclasses
+import functools
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,11 +23,11 @@ import triton_server
 from tensorflow_model_analysis.proto import config_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.model_exporter import canary, export, quantization
+from components.model_exporter import canary, export, models, quantization
 from components.model_exporter import component as exporter
 from components.model_exporter.artifacts import ExportedModel, Parity
 from components.model_exporter.config import ExportConfig
-from components.model_exporter.images import decode_pillow, read_images
+from components.model_exporter.images import TestImage, decode_pillow, read_images
 from components.release_pusher import component as pusher
 from components.release_pusher.artifacts import PushedRelease
 from components.release_pusher.contents import Sources
@@ -46,7 +49,27 @@ def patterns(examples_dir: Path) -> dict[str, list[str]]:
     return {s: [str(examples_dir / f"Split-{s}" / "*")] for s in ("train", "val", "test")}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once() -> Iterator[None]:
+    """A SavedModel is loaded once, and asked once about the same images in a process of its own.
+
+    Both take many seconds, and the exports of this file all read the same model.
+    """
+    ask, known = canary.saved_model_answers, dict[tuple[Path, str], Any]()
+
+    def answers(saved_model: Path, images: Sequence[TestImage]) -> Any:
+        about = (saved_model, " ".join(image.name for image in images))
+        if about not in known:
+            known[about] = ask(saved_model, images)
+        return known[about]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "SavedModel", functools.cache(models.SavedModel))
+        patch.setattr(canary, "saved_model_answers", answers)
+        yield
+
+
+@pytest.fixture(scope="module")
 def exported(
     tmp_path_factory: pytest.TempPathFactory, saved_model: Path, examples_dir: Path
 ) -> SimpleNamespace:
@@ -101,7 +124,7 @@ def evaluation_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sources(
     saved_model: Path, exported: SimpleNamespace, manifest_dir: Path, evaluation_dir: Path
 ) -> Sources:
@@ -260,10 +283,10 @@ def test_the_canary_refuses_what_its_users_could_not_use(
     saved_model: Path, examples_dir: Path, exported: SimpleNamespace, tmp_path: Path
 ) -> None:
     """A damaged file and a model with other outputs are refused before anything is published."""
-    images = read_images(patterns(examples_dir)["test"], 2)
+    images = read_images(patterns(examples_dir)["test"], canary.REQUESTS)
     reference = canary.saved_model_answers(saved_model, images)
     answers = canary.check("float32", exported.model / "model.onnx", images, reference)
-    assert len(answers) == len(reference) == 2
+    assert len(answers) == len(reference) == canary.REQUESTS
     cut = tmp_path / "cut.onnx"
     cut.write_bytes((exported.model / "model.onnx").read_bytes()[:1_000_000])
     with pytest.raises(
