@@ -9,20 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from backbone import SIZE_PX, striped, write_weights
 from PIL import Image
 from pydantic import TypeAdapter
 
-from components.trainer import preprocessing
 from components.trainer.config import TrainerConfig
-from components.trainer.model import build_backbone
 from data import contract
 
 ROOT = Path(__file__).parents[3]
-SIZE_PX = 75
 TRAIN, VAL = 24, 9
 
 TWO_PHASE = TrainerConfig(
@@ -79,18 +76,6 @@ run_fn.run_fn(SimpleNamespace(**settings["fn_args"]))
 """
 
 
-def striped(seed: int, label: int) -> np.ndarray:
-    """Upright (0) or level (1) grey stripes of random phase, in noise: (218, 178, 3).
-
-    Even random convolutions tell them apart; what is left when pixels are permuted tells nothing.
-    """
-    rng = np.random.default_rng(seed)
-    axis = np.indices((218, 178))[label]
-    wave = np.sin(axis * 0.25 + rng.uniform(0, 7))[..., None]
-    pixels = 127 + 80 * wave + rng.normal(0, 15, (218, 178, 3))
-    return pixels.clip(0, 255).astype(np.uint8)
-
-
 def jpeg(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
@@ -133,21 +118,8 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of InceptionV3 without top, as Keras writes them.
-
-    The statistics of its BatchNorm layers are those of stripes; else signals die out on the way up.
-    """
-    path = tmp_path_factory.mktemp("weights") / "backbone.weights.h5"
-    keras.utils.set_random_seed(7)
-    config = TrainerConfig(
-        image_size_px=SIZE_PX, weights="none", strategy="full", batch_norm_momentum=0.5
-    )
-    backbone = build_backbone(config)
-    images = tf.constant(np.stack([striped(s, s % 2) for s in range(500, 532)]))
-    for _ in range(6):
-        backbone(preprocessing.resize_and_scale(images, SIZE_PX), training=True)
-    backbone.save_weights(path)
-    return path
+    """Random weights of InceptionV3 without top, as Keras writes them."""
+    return write_weights(tmp_path_factory.mktemp("weights") / "backbone.weights.h5")
 
 
 Start = Callable[..., subprocess.Popen[str]]
