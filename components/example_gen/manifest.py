@@ -142,6 +142,8 @@ def _summary(
 ) -> str:
     groups = list(next(iter(counts.values())))
     balanced = ", ".join(config.balance_by) or "nothing (natural distribution)"
+    if config.even_over:
+        balanced += f"; train evened out over {', '.join(config.even_over)}"
     lines = [
         "# Sampling manifest",
         "",

@@ -35,6 +35,9 @@ class SamplingConfig:
       seed: of the hash.
       balance_by: attributes whose joint values get the same number of images in every split;
         empty keeps the natural distribution.
+      even_over: attributes whose joint values get as equal numbers of training images as there are,
+        within each group of balance_by, so that the model learns less from what merely goes with
+        the label. Those that the data set lacks are left out. val and test keep their mixture.
       weights: instead of equal shares, one for each joint value in counting order: for
         ("Male", "Young") those are 00, 01, 10, 11. Empty means equal.
       total: images of train, val and test together; None takes as many as balance allows.
@@ -55,6 +58,7 @@ class SamplingConfig:
 
     seed: int = 0
     balance_by: tuple[str, ...] = (contract.MALE,)
+    even_over: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
     total: int | None = None
     train: int | None = None
@@ -69,17 +73,19 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         """Raises ConfigError with the bad value and what is accepted."""
-        for name in self.balance_by:
-            if name not in contract.ATTRIBUTES:
+        for field in ("balance_by", "even_over"):
+            names = getattr(self, field)
+            for name in names:
+                if name not in contract.ATTRIBUTES:
+                    raise ConfigError(
+                        f"sampling.{field} names {name!r}, which is not one of CelebA's 40 "
+                        "attributes.",
+                        f"Use names of data/contract.py: {', '.join(contract.ATTRIBUTES)}.",
+                    )
+            if len(set(names)) != len(names) or len(names) > 4:
                 raise ConfigError(
-                    f"sampling.balance_by names {name!r}, which is not one of CelebA's 40 "
-                    "attributes.",
-                    f"Use names of data/contract.py: {', '.join(contract.ATTRIBUTES)}.",
+                    f"sampling.{field} is {names!r}; accepted: up to 4 different names."
                 )
-        if len(set(self.balance_by)) != len(self.balance_by) or len(self.balance_by) > 4:
-            raise ConfigError(
-                f"sampling.balance_by is {self.balance_by!r}; accepted: up to 4 different names."
-            )
         if self.splits not in ("official", "identity_hash", "random"):
             raise ConfigError(
                 f"sampling.splits is {self.splits!r}; accepted: official, identity_hash, random."
@@ -216,6 +222,7 @@ def draw(
     split_of, warning = assign_splits(index, config)
     rank = hashes(config.seed, index.ids)
     group = group_codes(index, config.balance_by)
+    stratum = group_codes(index, [n for n in config.even_over if n in index.annotated])
     counts = np.array(
         [
             [
@@ -235,6 +242,8 @@ def draw(
         chosen = np.zeros(len(in_split), np.bool_)
         for g in range(config.groups):
             members = np.flatnonzero(group[in_split] == g)
+            if split == "train":
+                members = _in_turn(members, stratum[in_split[members]])
             chosen[members[: quotas[s][g]]] = True
         rows[split] = in_split[chosen]
     if config.splits != "random":
@@ -274,6 +283,18 @@ def assign_splits(index: Index, config: SamplingConfig) -> tuple[NDArray[np.int8
     uniform = hashes(config.seed, [b"identity %d" % p for p in people]) / float(2**64)
     assigned: NDArray[np.int8] = np.searchsorted(bounds, uniform, side="right").astype(np.int8)
     return assigned[inverse], NO_PARTITION if config.splits == "official" else ""
+
+
+def _in_turn(members: Rows, stratum: NDArray[np.int64]) -> Rows:
+    """Returns the members so that the first n hold as equal numbers of each stratum as there are.
+
+    First the first of every stratum, then the second of each that has one, and so on.
+    """
+    place = np.zeros(len(members), np.int64)
+    for value in np.unique(stratum):
+        place[stratum == value] = np.arange(np.count_nonzero(stratum == value))
+    ordered: Rows = members[np.argsort(place, kind="stable")]
+    return ordered
 
 
 def apportion(size: int, weights: Sequence[float]) -> list[int]:

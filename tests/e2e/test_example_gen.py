@@ -133,7 +133,9 @@ def test_same_examples_for_any_number_of_workers_and_shards(celeba_tree, tmp_pat
 def test_manifest_tells_what_was_written(celeba_tree, tmp_path):
     """Ids, splits, labels and identities are those of the examples; counts and sums are right."""
     data = celeba_tree(tmp_path / "data")
-    run(data, tmp_path, SamplingConfig(seed=3, test_natural=True))
+    run(data, tmp_path, SamplingConfig(seed=3, even_over=("Young",), test_natural=True))
+    summary = (tmp_path / "manifest/summary.md").read_text()
+    assert "Balanced over Male; train evened out over Young; splits: official; seed 3." in summary
     rows = manifest_rows(tmp_path)
     for split in (*contract.SPLITS, contract.TEST_NATURAL):
         examples = [tf.train.Example.FromString(r) for r in records(tmp_path, split)]

@@ -130,6 +130,43 @@ def test_weights_and_natural_distribution():
     assert abs(counts[0] - 3 * counts[1]) <= 3
 
 
+def test_what_goes_with_the_label_is_evened_out_in_train_only():
+    """Strata get equal numbers; rare ones are taken whole, and the others share what is left."""
+    index = make_index(900)
+    male, young = index.attribute("Male"), index.attribute("Young")
+    rng = np.random.default_rng(1)
+    # Nine of ten women, two of ten men; and no man of the third attribute at all.
+    young[:] = rng.random(len(index)) < np.where(male, 0.2, 0.9)
+    bald = index.attribute("Bald")
+    bald[:] = (rng.random(len(index)) < 0.02) & (male == 0)
+    names = ("Young", "Bald")
+    asked = SamplingConfig(train=800, val=80, test=80, even_over=names)
+    sample, plain = draw(index, asked), draw(index, replace(asked, even_over=()))
+    for split in ("val", "test"):
+        np.testing.assert_array_equal(sample.rows[split], plain.rows[split])
+    rows = sample.rows["train"]
+    assert (male[rows] == 1).sum() == (male[rows] == 0).sum() == 400
+    young_of = {0: 1, 1: 0}  # the usual age of each
+    for sex in (0, 1):
+        there = Counter(
+            (young[r], bald[r])
+            for r in range(len(index))
+            if male[r] == sex and index.partition[r] == 0
+        )
+        taken = Counter((young[r], bald[r]) for r in rows if male[r] == sex)
+        most = max(taken.values())
+        # Whoever has less than the most, give or take one, gave all.
+        assert all(taken[k] == there[k] or taken[k] >= most - 1 for k in there)
+        assert taken[young_of[sex], 0] < there[young_of[sex], 0]  # the usual ones gave way
+    fewer = draw(index, replace(asked, train=400))
+    assert set(fewer.rows["train"]) <= set(rows)
+    # An attribute that the data set lacks is left out.
+    known = [n for n in contract.ATTRIBUTES if n != "Bald"]
+    unknown = replace(index, annotated=tuple(known))
+    only_young = draw(index, replace(asked, even_over=("Young",)))
+    np.testing.assert_array_equal(draw(unknown, asked).rows["train"], only_young.rows["train"])
+
+
 def test_too_few_of_a_class_says_how_many_are_possible():
     """The error's size can be drawn, and two more cannot."""
     index = make_index(male=0.1)
@@ -271,6 +308,7 @@ def test_a_person_in_two_partitions_is_refused():
     [
         ({"balance_by": ("Masculine",)}, "Masculine"),
         ({"balance_by": ("Male", "Male")}, "different names"),
+        ({"even_over": ("Lipstick",)}, "even_over names 'Lipstick'"),
         ({"total": 5001}, "5001; accepted: a positive multiple of 2"),
         ({"train": 0}, "train is 0"),
         ({"weights": (1.0,)}, "2 positive numbers"),
