@@ -120,6 +120,15 @@ def plain_batches(source: Source, batch: int) -> tf.data.Dataset:
     return order.map(fetch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
+def changed_batches(source: Source, batch: int) -> tf.data.Dataset:
+    """Returns the inputs of all examples once, in order, as training sees them; always alike."""
+    count = len(source.labels)
+    index = tf.range(count, dtype=tf.int64)
+    seeds = tf.random.stateless_uniform((count, 2), (0, 0), 0, 2**31 - 1, tf.int32)
+    order = tf.data.Dataset.from_tensor_slices((index, seeds)).batch(batch)
+    return order.map(source.training, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
 def mix(
     inputs: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float
 ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.trainer.batches import Source, plain_batches, training_batches
+from components.trainer.batches import Source, changed_batches, plain_batches, training_batches
 from components.trainer.calibration import Floats, nll
 from components.trainer.config import TrainerConfig
 from components.trainer.optimizer import FusedAdamW
@@ -127,6 +127,7 @@ class Validation:
 
     def __init__(self, model: keras.Model, source: Source, batch: int) -> None:
         self._labels = source.labels.astype(np.float64)
+        self._source, self._batch = source, batch
         self._batches = plain_batches(source, batch)
 
         @tf.function(input_signature=self._batches.element_spec[:1])  # type: ignore[untyped-decorator]
@@ -139,6 +140,12 @@ class Validation:
         """Returns (logits, labels), each (n,), in the source's order; one forward pass."""
         logits = [self._forward(inputs).numpy()[:, 0] for inputs, _ in self._batches]
         return np.concatenate(logits).astype(np.float64), self._labels
+
+    def predict_changed(self) -> Floats:
+        """Returns the logits of the same examples as training sees them, (n,)."""
+        batches = changed_batches(self._source, self._batch)
+        logits = [self._forward(inputs).numpy()[:, 0] for inputs in batches]
+        return np.concatenate(logits).astype(np.float64)
 
     def metrics(self) -> dict[str, float]:
         """Returns the history's figures: binary cross entropy in nats, and accuracy."""

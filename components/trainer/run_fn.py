@@ -312,6 +312,7 @@ class Training:
             target_error=config.target_error,
             max_abstention=config.max_abstention,
             whose=self._images["val"].whose,
+            changed=validation.predict_changed() if config.photo_like else None,
         )
         kept = report.calibration.temperature == report.fitted_temperature
         logger.info(
@@ -327,10 +328,11 @@ class Training:
         )
         logger.info(
             "Abstains on %.1f %% of val; of the other answers %.1f %% are wrong, at most %.1f %% "
-            "with 95 %% confidence (%.1f %% asked for)",
+            "with 95 %% confidence%s (%.1f %% asked for)",
             100 * report.abstention,
             100 * report.error_outside,
             100 * report.error_bound,
+            report.of_what,
             100 * report.target_error,
         )
         if report.missed:

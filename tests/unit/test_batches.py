@@ -9,6 +9,7 @@ from components.trainer import augmentation
 from components.trainer.batches import (
     Source,
     balanced_weights,
+    changed_batches,
     image_source,
     plain_batches,
     training_batches,
@@ -120,6 +121,14 @@ def test_only_training_images_are_made_to_look_like_photos() -> None:
     np.testing.assert_array_equal(image_source(images, like_photos).plain(index, seeds), as_it_is)
     changed = image_source(images, like_photos).training(index, seeds)
     assert np.abs(changed - as_it_is).mean() > 0.05
+    # The band is chosen on such images, too: all of them, in order, the last batch smaller.
+    once, again = (
+        list(changed_batches(image_source(images, like_photos), 3).as_numpy_iterator())
+        for _ in range(2)
+    )
+    assert [len(batch) for batch in once] == [3, 1]
+    np.testing.assert_array_equal(np.concatenate(once), np.concatenate(again))
+    assert np.abs(np.concatenate(once) - as_it_is).mean() > 0.05
 
 
 def test_augmentation_follows_its_seed_eagerly_and_in_tf_data() -> None:

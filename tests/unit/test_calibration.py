@@ -1,5 +1,7 @@
 """Temperature, calibration error and the uncertainty band."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -78,6 +80,32 @@ def test_the_band_keeps_the_bound_below_the_target_and_is_no_wider_than_needed()
     narrower = np.abs(p - 0.5) >= band.uncertain_below * 0.95
     bound = clusters.rate(wrong, clusters.people(None, p.size), narrower, 1.6448536).high
     assert bound > 0.1
+
+
+def test_the_band_holds_for_changed_images_as_well() -> None:
+    """Harder answers about the same images widen it; how much is left unanswered stays limited."""
+    rng = np.random.default_rng(2)
+    logits = rng.normal(3.0, 1.5, 1500)
+    labels = np.ones(1500)
+    changed = logits - rng.normal(0.7, 0.5, 1500)
+    plain = fit(logits, labels, target_error=0.02, max_abstention=0.3)
+    both = fit(logits, labels, target_error=0.02, max_abstention=0.3, changed=changed)
+    assert both.calibration.temperature == plain.calibration.temperature
+    width, t = both.calibration.uncertain_below, both.calibration.temperature
+    assert width > plain.calibration.uncertain_below and both.target_met and both.changed
+    given = np.abs(expit(logits / t) - 0.5) >= width
+    assert both.abstention == pytest.approx(1 - given.mean())
+    assert both.error_outside == pytest.approx((logits[given] < 0).mean())
+    # An image's two answers are one person's; the bound is of both.
+    every = np.r_[logits, changed]
+    whose = clusters.people(np.tile(np.arange(1500), 2), 3000)
+    outside = np.abs(expit(every / t) - 0.5) >= width
+    expected = clusters.rate(every < 0, whose, outside, 1.6448536).high
+    assert both.error_bound == pytest.approx(float(expected), abs=1e-6)
+    hopeless = fit(logits, labels, target_error=0.001, max_abstention=0.1, changed=changed)
+    assert hopeless.abstention <= 0.1
+    assert "images made to look like other photos included" in hopeless.missed
+    assert "made to look" not in replace(plain, target_met=False).missed
 
 
 def test_few_people_make_a_wider_band_than_many_images() -> None:

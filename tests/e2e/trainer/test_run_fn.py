@@ -159,7 +159,9 @@ def test_the_whole_network_trains_in_mixed_precision_and_ships_in_float32(
 
     Without a cache folder nothing but the outputs is left.
     """
-    config = replace(FULL, precision="mixed_bfloat16", class_weight="balanced", mixup=0.2)
+    config = replace(
+        FULL, precision="mixed_bfloat16", class_weight="balanced", mixup=0.2, photo_like=1.0
+    )
     args = SimpleNamespace(
         train_files=[str(examples / "train*")],
         eval_files=[str(examples / "val*")],
@@ -180,6 +182,7 @@ def test_the_whole_network_trains_in_mixed_precision_and_ships_in_float32(
     }
     assert dtypes == {tf.float32.as_datatype_enum}
     assert keras.mixed_precision.dtype_policy().name == "float32", "the policy was given back"
+    assert json.loads((tmp_path / "run/calibration.json").read_text())["changed"]
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert left == {
         "history.csv",
