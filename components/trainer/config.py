@@ -60,9 +60,10 @@ class TrainerConfig:
         zoom by 1 ± zoom, shear by ± shear radians, a cut of up to that share of height and
         width, brightness and contrast by 1 ± colour. Any of them switches the cache off.
       photo_like: how far training images are made to look like photographs of other sources:
-        turned, scaled, shifted, softer or sharper, recoloured, compressed, covered in part
-        (components/trainer/photo_augmentation.py); 0 is off, 1 the full range. Switches the cache
-        off, too.
+        turned, scaled, shifted, softer or sharper, recoloured, compressed, covered in part, with
+        another image's hair and background (components/trainer/photo_augmentation.py); 0 is off, 1
+        the full range. Switches the cache off, too. The uncertainty band is then chosen on such
+        images of `val` as well.
       activation_cache: compute the frozen part once per image and keep it on disk.
       cache_budget_gb: disk that the cache may take, GB of 1e9 bytes; decides where the network is
         cut. Said before it is spent.

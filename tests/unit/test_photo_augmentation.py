@@ -60,6 +60,24 @@ def test_some_images_are_cut_as_tightly_as_a_photo_that_ends_at_the_forehead() -
     np.testing.assert_array_equal(cut[:, middle, middle], ramp[:, middle, middle])
 
 
+def test_some_faces_get_the_hair_of_the_next_image() -> None:
+    """Eyes, nose and mouth stay; the corners are the next image's; the others stay as they are."""
+    levels = np.linspace(-1, 1, 60, dtype=np.float32)
+    flat = tf.constant(np.broadcast_to(levels[:, None, None, None], (60, SIZE_PX, SIZE_PX, 3)))
+    draw = tf.random.stateless_uniform((60,), (3, 4))
+    seen = photo_augmentation._change_surroundings(flat, draw, 1.0).numpy()
+    swapped = draw.numpy() < 0.3
+    assert 8 < swapped.sum() < 30
+    np.testing.assert_array_equal(seen[~swapped], flat.numpy()[~swapped])
+    eyes = [round(SIZE_PX * part) for part in (111 / 218, 69 / 178)]
+    mouth = [round(SIZE_PX * part) for part in (150 / 218, 89 / 178)]
+    for y, x in (eyes, mouth):
+        np.testing.assert_allclose(seen[:, y, x, 0], levels, atol=0.25)
+    for y, x in ((0, 0), (5, 37), (70, 70)):
+        corner = seen[swapped][:, y, x, 0]
+        np.testing.assert_allclose(corner, np.roll(levels, 1)[swapped], atol=1e-3)
+
+
 @pytest.mark.parametrize(("height", "width"), [(218, 178), (109, 89), (41, 33), (75, 75)])
 def test_resizing_is_pillows_bilinear(height: int, width: int) -> None:
     """Antialiased where it shrinks, the same within rounding; one image or a batch."""
