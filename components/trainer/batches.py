@@ -120,11 +120,14 @@ def plain_batches(source: Source, batch: int) -> tf.data.Dataset:
     return order.map(fetch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def changed_batches(source: Source, batch: int) -> tf.data.Dataset:
-    """Returns the inputs of all examples once, in order, as training sees them; always alike."""
+def changed_batches(source: Source, batch: int, number: int) -> tf.data.Dataset:
+    """Returns the inputs of all examples once, in order, as training sees them.
+
+    They are always changed alike for the same number.
+    """
     count = len(source.labels)
     index = tf.range(count, dtype=tf.int64)
-    seeds = tf.random.stateless_uniform((count, 2), (0, 0), 0, 2**31 - 1, tf.int32)
+    seeds = tf.random.stateless_uniform((count, 2), (0, number), 0, 2**31 - 1, tf.int32)
     order = tf.data.Dataset.from_tensor_slices((index, seeds)).batch(batch)
     return order.map(source.training, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 

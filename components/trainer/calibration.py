@@ -56,7 +56,7 @@ class Band:
       abstention: share of answers inside.
       error_outside: error rate of the other answers.
       error_bound: upper bound of it, one-sided at CONFIDENCE, by people; where there are changed
-        images, of both together.
+        images, the greatest of those bounds.
       target_met: whether that bound is at most the error that was asked for.
     """
 
@@ -137,7 +137,7 @@ def fit(
       max_abstention: largest share of answers that the band may hold; when the target cannot be met
         within it, the report says so.
       whose: the images' people; None takes every image as a person of its own.
-      changed: (n,), logits of the same images, changed; only the band is fitted to them, too.
+      changed: (k, n), logits of the same images, changed in k ways; the band has to hold in each.
 
     Raises:
       ValueError: if there are no examples.
@@ -260,18 +260,16 @@ def uncertainty_band(
       target_error: error rate allowed outside the band.
       max_abstention: largest share of answers that the band may hold.
       whose: the images' people; None takes every image as a person of its own.
-      changed: (n,), p_positive of the same images, changed; the bound is then of all 2 n.
+      changed: (k, n), p_positive of the same images, changed in k ways; the bound holds in each.
     """
     n = p_positive.size
     whose = whose or clusters.people(None, n)
     certainty = np.abs(p_positive - 0.5)
     wrong = (p_positive >= 0.5) != (labels == 1)
     ranked = np.sort(certainty)[::-1]  # most certain first
-    all_certainty, all_wrong, all_whose = certainty, wrong, whose
-    if changed is not None:
-        all_certainty = np.concatenate([certainty, np.abs(changed - 0.5)])
-        all_wrong = np.concatenate([wrong, (changed >= 0.5) != (labels == 1)])
-        all_whose = whose.of(np.tile(np.arange(n), 2))  # an image's two answers are no two people
+    answers = [(certainty, wrong)]
+    for p in () if changed is None else changed:
+        answers.append((np.abs(p - 0.5), (p >= 0.5) != (labels == 1)))
     fewest = n - int(max_abstention * n)
     best: Band | None = None
     for kept in np.unique(np.linspace(max(fewest, 1), n, _STEPS).astype(int))[::-1]:
@@ -280,8 +278,11 @@ def uncertainty_band(
         outside = certainty >= width
         if not outside.any():
             continue
-        rate = clusters.rate(all_wrong, all_whose, all_certainty >= width, _Z)
-        bound = float(rate[2])
+        bound = max(
+            float(clusters.rate(errors, whose, certainties >= width, _Z)[2])
+            for certainties, errors in answers
+            if (certainties >= width).any()
+        )
         met = bound <= target_error
         if met or best is None or bound < best.error_bound:
             abstention, error = float(1 - outside.mean()), float(wrong[outside].mean())

@@ -141,11 +141,16 @@ class Validation:
         logits = [self._forward(inputs).numpy()[:, 0] for inputs, _ in self._batches]
         return np.concatenate(logits).astype(np.float64), self._labels
 
-    def predict_changed(self) -> Floats:
-        """Returns the logits of the same examples as training sees them, (n,)."""
-        batches = changed_batches(self._source, self._batch)
-        logits = [self._forward(inputs).numpy()[:, 0] for inputs in batches]
-        return np.concatenate(logits).astype(np.float64)
+    def predict_changed(self, times: int) -> Floats:
+        """Returns the logits of the same examples as training sees them, (times, n)."""
+        logits = [
+            [
+                self._forward(inputs).numpy()[:, 0]
+                for inputs in changed_batches(self._source, self._batch, number)
+            ]
+            for number in range(times)
+        ]
+        return np.stack([np.concatenate(one) for one in logits]).astype(np.float64)
 
     def metrics(self) -> dict[str, float]:
         """Returns the history's figures: binary cross entropy in nats, and accuracy."""

@@ -65,7 +65,7 @@ FACE_RADII: Final = (0.26, 0.235)
 
 
 def _change_surroundings(images: tf.Tensor, draw: tf.Tensor, strength: float) -> tf.Tensor:
-    """Puts three of ten faces into the hair and background of the batch's next image.
+    """Puts one of five faces into the hair and background of the batch's next image.
 
     Hair alone decides most of CelebA; a woman with short hair was taken for a man.
     """
@@ -73,7 +73,7 @@ def _change_surroundings(images: tf.Tensor, draw: tf.Tensor, strength: float) ->
     x = (axis[None, :] - FACE_MIDDLE[0]) / FACE_RADII[0]
     y = (axis[:, None] - FACE_MIDDLE[1]) / FACE_RADII[1]
     face = tf.sigmoid((1.0 - tf.sqrt(x**2 + y**2)) / 0.06)[None, :, :, None]
-    kept = 1.0 - _often(draw, 0.3 * strength)[:, None, None, None] * (1.0 - face)
+    kept = 1.0 - _often(draw, 0.2 * strength)[:, None, None, None] * (1.0 - face)
     return kept * images + (1.0 - kept) * tf.roll(images, 1, 0)
 
 

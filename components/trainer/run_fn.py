@@ -51,6 +51,9 @@ CODE_KEY = "code"
 
 KEPT_STATES = 2
 """Unfinished trainings (of other settings or data) whose state is kept."""
+CHANGED_TIMES = 3
+"""The band has to hold for `val` changed in so many ways: between two, it differs by a point of the
+answers (docs/field-log.md)."""
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -312,7 +315,7 @@ class Training:
             target_error=config.target_error,
             max_abstention=config.max_abstention,
             whose=self._images["val"].whose,
-            changed=validation.predict_changed() if config.photo_like else None,
+            changed=validation.predict_changed(CHANGED_TIMES) if config.photo_like else None,
         )
         kept = report.calibration.temperature == report.fitted_temperature
         logger.info(

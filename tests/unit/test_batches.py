@@ -122,12 +122,13 @@ def test_only_training_images_are_made_to_look_like_photos() -> None:
     changed = image_source(images, like_photos).training(index, seeds)
     assert np.abs(changed - as_it_is).mean() > 0.05
     # The band is chosen on such images, too: all of them, in order, the last batch smaller.
-    once, again = (
-        list(changed_batches(image_source(images, like_photos), 3).as_numpy_iterator())
-        for _ in range(2)
+    once, again, other = (
+        list(changed_batches(image_source(images, like_photos), 3, number).as_numpy_iterator())
+        for number in (0, 0, 1)
     )
     assert [len(batch) for batch in once] == [3, 1]
     np.testing.assert_array_equal(np.concatenate(once), np.concatenate(again))
+    assert np.abs(np.concatenate(once) - np.concatenate(other)).mean() > 0.05
     assert np.abs(np.concatenate(once) - as_it_is).mean() > 0.05
 
 
