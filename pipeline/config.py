@@ -156,7 +156,7 @@ def demo() -> PipelineConfig:
             # 0.99 lags behind in some hundred steps: validation stays at chance (field-log.md).
             batch_norm_momentum=0.95,
             batch_size=64,
-            # 0.953 or more over five seeds; six bring a point and take two minutes (field-log.md).
+            # 0.942 to 0.966 over three seeds; six bring a point in two minutes (field-log.md).
             fine_tune_epochs=4,
             fine_tune_learning_rate=1e-3,
             # A small network from random weights, judged on few faces, cannot promise 2 %.
