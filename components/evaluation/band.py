@@ -35,13 +35,14 @@ def band_findings(
     findings = []
     if not calibration["target_met"]:
         bound = float(calibration.get("error_bound", calibration["error_outside"]))
+        changed = " as it is and as training changes it" if calibration.get("changed") else ""
         findings.append(
             Finding(
                 NAME,
                 blocks,
                 f"no band of the allowed width keeps errors among the answers given surely below "
-                f"{target:.1%} on val: the best bound is {bound:.1%}. More people in val, a better "
-                "model, or another trainer.target_error or trainer.max_abstention would",
+                f"{target:.1%} on val{changed}: the best bound is {bound:.1%}. More people in val, "
+                "a better model, or another trainer.target_error or trainer.max_abstention would",
                 {"target_error": target, "error_bound": bound},
             )
         )

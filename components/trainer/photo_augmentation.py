@@ -4,12 +4,12 @@ In: scaled images and seeds. Out: changed images of the same shape. CelebA's cro
 a photo is not: the eyes stand at the same two pixels, every image is as sharp and as compressed as
 the next. A network learns that with the faces, and fails where it is missing (docs/field-log.md,
 2026-11-28). So each image is turned, scaled, stretched and shifted, made softer or sharper,
-changed in colour, sometimes made grey, noisy, compressed anew, covered in part, or cut so tightly
-that the rest of the crop is the repeated edge, as `data.faces.alignment` makes it of a photo that
-ends at the forehead.
+changed in colour, sometimes made grey, noisy, compressed anew, covered in part, given the hair and
+background of another image, or cut so tightly that the rest of the crop is the repeated edge, as
+`data.faces.alignment` makes it of a photo that ends at the forehead.
 
-The changes are drawn from the seeds: a repeated epoch changes its images alike. Validation and test
-never come here.
+The changes are drawn from the seeds: a repeated epoch changes its images alike. Figures of val and
+test are of images as they are; only the band of "uncertain" is chosen on changed ones of val, too.
 """
 
 from __future__ import annotations

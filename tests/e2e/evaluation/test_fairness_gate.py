@@ -58,7 +58,9 @@ def test_a_band_that_breaks_its_promise_warns_or_blocks():
     missed = BAND | {"target_met": False, "error_bound": 0.083}
     verdict = judge(rows, fingerprints(rows), CONFIG, calibration=missed)
     assert found(verdict)["uncertainty_band"] is False and verdict.outcome == "warned"
-    assert "the best bound is 8.3%" in "\n".join(verdict.reasons)
+    assert "on val: the best bound is 8.3%" in "\n".join(verdict.reasons)
+    verdict = judge(rows, fingerprints(rows), CONFIG, calibration=missed | {"changed": True})
+    assert "on val as it is and as training changes it: the best" in "\n".join(verdict.reasons)
     blocking = EvaluationConfig(on_missed_target="block")
     assert judge(rows, fingerprints(rows), blocking, calibration=missed).outcome == "blocked"
     wrong = predictions(error=0.2)
