@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pages import publish
+from generated import publish
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "commands.md"

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pages import publish, table  # noqa: E402
+from generated import publish, table  # noqa: E402
 
 from data import errors  # noqa: E402
 from serving.api.errors import CATALOG  # noqa: E402

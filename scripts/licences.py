@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import groups
+from generated import publish, table
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from pages import publish, table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "licences.md"

@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pages import publish  # noqa: E402
+from generated import publish  # noqa: E402
 
 from pipeline.config import PRESETS, PipelineConfig  # noqa: E402
 
